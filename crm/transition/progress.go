@@ -1,0 +1,139 @@
+package transition
+
+// Outcome is what became of an action that was fired.
+type Outcome uint8
+
+// Outcomes of firing.
+const (
+	Done     Outcome = iota // confirmed at once
+	Failed                  // failed at once
+	InFlight                // will be confirmed or failed later
+	Deferred                // cannot start now (a limit); it is offered again in the next pass
+)
+
+// maxPriority is the synapse priority of actions that run even after a failure.
+const maxPriority = 1000000
+
+type state uint8
+
+const (
+	waiting state = iota
+	inFlight
+	confirmed
+	failed
+)
+
+// Progress is the state of a transition that is being carried out.
+type Progress struct {
+	graph   *Graph
+	states  []state
+	missing []int32   // inputs not yet confirmed, by synapse
+	next    [][]int32 // synapses that have this one as input
+	numbers map[int]int
+	flying  int
+	aborted bool
+}
+
+// NewProgress starts carrying out g.
+func NewProgress(g *Graph) *Progress {
+	p := &Progress{
+		graph:   g,
+		states:  make([]state, len(g.Synapses)),
+		missing: make([]int32, len(g.Synapses)),
+		next:    make([][]int32, len(g.Synapses)),
+		numbers: make(map[int]int, len(g.Synapses)),
+	}
+	for i := range g.Synapses {
+		p.numbers[g.Synapses[i].Action.Number] = i
+		p.missing[i] = int32(len(g.Synapses[i].Inputs))
+		for _, in := range g.Synapses[i].Inputs {
+			if in.Synapse >= 0 {
+				p.next[in.Synapse] = append(p.next[in.Synapse], int32(i))
+			}
+		}
+	}
+	return p
+}
+
+// Pass walks once through all synapses in order and fires those that may start. What fire confirms at
+// once counts for the synapses further down the list in the same pass (spec/06-simulation.md 3.1). It
+// returns how many were fired.
+func (p *Progress) Pass(fire func(a *Action, synapse int) Outcome) int {
+	fired := 0
+	for i := range p.states {
+		if !p.ready(i) {
+			continue
+		}
+		switch fire(&p.graph.Synapses[i].Action, i) {
+		case Done:
+			p.settle(i, confirmed)
+		case Failed:
+			p.settle(i, failed)
+		case InFlight:
+			p.states[i] = inFlight
+			p.flying++
+		case Deferred:
+			continue
+		}
+		fired++
+	}
+	return fired
+}
+
+// ready reports whether synapse i may fire. After a failure only pseudo events and synapses of the highest
+// priority do (spec/06-simulation.md 3.2).
+func (p *Progress) ready(i int) bool {
+	if p.states[i] != waiting || p.missing[i] > 0 {
+		return false
+	}
+	s := &p.graph.Synapses[i]
+	return !p.aborted || s.Action.Kind == PseudoEvent || s.Priority >= maxPriority
+}
+
+func (p *Progress) settle(i int, to state) {
+	p.states[i] = to
+	if to == failed {
+		p.aborted = true
+	}
+	for _, n := range p.next[i] {
+		if to == confirmed || p.graph.Synapses[n].Priority >= maxPriority {
+			p.missing[n]--
+		}
+	}
+}
+
+// Confirm records the result of an action in flight, by its number. It reports whether the action was in
+// flight; a result that comes twice or for another transition changes nothing.
+func (p *Progress) Confirm(number int, ok bool) bool {
+	i, known := p.numbers[number]
+	if !known || p.states[i] != inFlight {
+		return false
+	}
+	p.flying--
+	if ok {
+		p.settle(i, confirmed)
+	} else {
+		p.settle(i, failed)
+	}
+	return true
+}
+
+// Abort keeps actions that are not of the highest priority from starting, as after a failure.
+func (p *Progress) Abort() { p.aborted = true }
+
+// Aborted reports whether an action failed or Abort was called.
+func (p *Progress) Aborted() bool { return p.aborted }
+
+// InFlight is the number of actions fired and not yet settled.
+func (p *Progress) InFlight() int { return p.flying }
+
+// Left is the number of synapses that were neither confirmed nor failed nor are in flight.
+func (p *Progress) Left() int {
+	n := 0
+	for _, s := range p.states {
+		if s == waiting {
+			n++
+		}
+	}
+	return n
+}
