@@ -118,6 +118,21 @@ func (p *Progress) Confirm(number int, ok bool) bool {
 	return true
 }
 
+// Adopt marks the waiting actions that match as in flight: they were started by an earlier transition and
+// this one still wants them. It returns their numbers in order.
+func (p *Progress) Adopt(match func(a *Action) bool) []int {
+	var adopted []int
+	for i := range p.states {
+		a := &p.graph.Synapses[i].Action
+		if p.states[i] == waiting && a.Kind != PseudoEvent && match(a) {
+			p.states[i] = inFlight
+			p.flying++
+			adopted = append(adopted, a.Number)
+		}
+	}
+	return adopted
+}
+
 // Abort keeps actions that are not of the highest priority from starting, as after a failure.
 func (p *Progress) Abort() { p.aborted = true }
 
