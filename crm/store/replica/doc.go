@@ -1,0 +1,2 @@
+// Package replica drives one raft replica as a step function.
+package replica
