@@ -184,6 +184,9 @@ type Node struct {
 	Capacity    []Capacity        // as configured, sorted by name
 	Digests     map[string]string
 
+	// FailureAttributes are the attributes fail-count-... and last-failure-..., sorted by name.
+	FailureAttributes []NodeAttribute
+
 	Connection *Resource // connection resource of a remote, guest or bundle node; nil = none
 
 	Running  []*Resource // primitives believed active here, in order of discovery
