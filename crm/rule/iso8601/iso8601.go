@@ -88,9 +88,9 @@ func ParseDate(text string, now time.Time, zone *time.Location) (time.Time, erro
 		default:
 			return time.Time{}, fail("date", text, fmt.Sprintf("unexpected %q after the day; a time follows after \"T\" or a space", rest))
 		}
-		if rest == "" {
-			rest = "00"
-		}
+	}
+	if rest == "" {
+		rest = "00"
 	}
 	c, rest, why := readClock(rest)
 	if why != "" {
