@@ -65,6 +65,7 @@ type Cluster struct {
 	Orderings   []*Ordering // in order of creation; resolved by package action
 
 	Actions []*Action // every action by Number-1
+	store   store
 
 	// RecheckBy is the earliest future second at which the decision could differ; zero = none.
 	RecheckBy time.Time
@@ -377,6 +378,7 @@ type Resource struct {
 	Actions []*Action // own actions in order of creation
 
 	ParamsCache map[int]map[string]string // instance attributes by Node.Index, -1 = without node
+	OpMetaCache []OpMeta                  // meta-attributes of operations asked for so far
 
 	// FailedOps: entries that masked probes and such left for display, by node.
 	MaskedFailures map[int]string
@@ -589,13 +591,13 @@ type Action struct {
 	MinCount, RunnableCount                        int
 
 	Op               *Op               // configured operation; nil = none
-	Meta             map[string]string // names with "-" as configured
+	Meta             map[string]string // names with "-" as configured; only what this action has beyond its operation, see action.Meta
 	Extra            map[string]string // the action's own instance attributes
 	OnFail, FailRole string            // parsed policy name; role after failure
 	TimeoutMS        int64
 
-	Before []*Relation // relations in which this is the then action, newest first
-	After  []*Relation // relations in which this is the first action, newest first
+	Before []*Relation // relations in which this is the then action, oldest first
+	After  []*Relation // relations in which this is the first action, oldest first
 
 	Cancelled        string // of a cancel: the task that it cancels
 	ShutdownLock     int64

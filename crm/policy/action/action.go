@@ -1,0 +1,358 @@
+// Package action creates and finds the actions of a decision: what an agent, a fence device or the cluster
+// itself could do, with the properties that decide whether it will (spec/04-actions.md sections 1 to 4).
+//
+// Every phase of a decision may create actions: reading the history (what runs already, what failed),
+// assignment, and scheduling. The same key on the same node is the same action; asking for it again as
+// required makes it required. Each request evaluates anew whether the action may run at all.
+//
+// The package is pure. It changes only the working state handed to it, which belongs to one goroutine.
+package action
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/quorate/quorate/crm/cib"
+	"github.com/quorate/quorate/crm/policy/model"
+	"github.com/quorate/quorate/crm/policy/values"
+	"github.com/quorate/quorate/crm/rule"
+)
+
+// Names of operations (spec/04-actions.md section 1).
+const (
+	TaskStart         = "start"
+	TaskStop          = "stop"
+	TaskPromote       = "promote"
+	TaskDemote        = "demote"
+	TaskMonitor       = "monitor"
+	TaskNotify        = "notify"
+	TaskNotified      = "notified"
+	TaskRunning       = "running"
+	TaskStopped       = "stopped"
+	TaskPromoted      = "promoted"
+	TaskDemoted       = "demoted"
+	TaskMigrateTo     = "migrate_to"
+	TaskMigrateFrom   = "migrate_from"
+	TaskReload        = "reload-agent"
+	TaskCancel        = "cancel"
+	TaskDelete        = "delete"
+	TaskClearFailures = "clear_failcount"
+	TaskDeleteHistory = "lrm_delete"
+	TaskFence         = "stonith"
+	TaskShutdown      = "do_shutdown"
+	TaskMinimum       = "one-or-more"
+	TaskLoadStopped   = "load_stopped"
+	TaskMaintenance   = "maintenance_nodes"
+)
+
+// Key returns the identity of a resource's operation; the interval is in milliseconds.
+func Key(id, task string, intervalMS int64) string {
+	if intervalMS == 0 {
+		return id + "_" + task + "_0"
+	}
+	return id + "_" + task + "_" + strconv.FormatInt(intervalMS, 10)
+}
+
+// NotifyKey returns the identity of a notification; kind is pre, post, confirmed-pre or confirmed-post.
+func NotifyKey(id, kind, task string) string { return id + "_" + kind + "_notify_" + task + "_0" }
+
+// New returns the action of r with the key on node, creating it where there is none yet. A nil node means
+// any place, or none yet. An action that was found is made required when optional is false; it is never
+// made optional again here, except that actions of unmanaged resources always are (spec/04-actions.md
+// section 2). r may be nil for actions that belong to no resource.
+func New(c *model.Cluster, r *model.Resource, key, task string, node *model.Node, optional bool) *model.Action {
+	return ask(c, r, key, task, 0, node, optional)
+}
+
+func ask(c *model.Cluster, r *model.Resource, key, task string, intervalMS int64, node *model.Node, optional bool) *model.Action {
+	a := existing(c, r, key, node)
+	if a == nil {
+		a = c.NewAction(r, key)
+		a.Task, a.Interval = task, intervalMS
+		a.Node, a.Optional, a.Runnable = node, optional, true
+		a.ControllerSide = task == TaskDeleteHistory
+		if r != nil {
+			prepare(c, a)
+		}
+	} else {
+		if a.Node == nil && node != nil {
+			a.Node = node
+			if r != nil && a.Op != nil {
+				own(c, a)
+			}
+		}
+		if !optional {
+			a.Optional = false
+		}
+	}
+	if r != nil && !a.Pseudo {
+		Evaluate(c, a)
+	}
+	return a
+}
+
+// existing finds the action that a request means; nil = none.
+func existing(c *model.Cluster, r *model.Resource, key string, node *model.Node) *model.Action {
+	if r == nil {
+		return c.ClusterAction(key)
+	}
+	for _, a := range r.Actions {
+		if (node == nil || a.Node == node || a.Node == nil) && sameKey(a.Key, key) {
+			return a
+		}
+	}
+	return nil
+}
+
+func sameKey(a, b string) bool {
+	return a == b || (len(a) == len(b) && strings.EqualFold(a, b))
+}
+
+// prepare fills in what the configuration says about a new resource action.
+func prepare(c *model.Cluster, a *model.Action) {
+	r := a.Resource
+	switch a.Task {
+	case TaskStart, TaskPromote:
+		a.Needs = r.Requires
+	}
+	if r.Kind != cib.Primitive {
+		return
+	}
+	m := OpMeta(c, r, a.Task, a.Interval)
+	a.Op = m.Op
+	if a.Op != nil && a.Node != nil {
+		own(c, a)
+	}
+}
+
+// own evaluates the instance attributes of the action's operation, once its node is known.
+func own(c *model.Cluster, a *model.Action) {
+	if a.Extra == nil {
+		a.Extra = OpParams(c, a.Op, a.Node)
+	}
+}
+
+// OpParams evaluates the instance attributes of an operation as seen from node; nil = none.
+func OpParams(c *model.Cluster, op *model.Op, node *model.Node) map[string]string {
+	if op == nil || op.Config == nil || len(op.Config.Params) == 0 {
+		return nil
+	}
+	in := rule.Input{Now: c.Now}
+	if node != nil {
+		in.NodeAttribute = func(name string) (string, bool) { v, ok := node.Attributes[name]; return v, ok }
+	}
+	into := map[string]string{}
+	values.Collect(c, op.Config.Params, in, into)
+	return into
+}
+
+// OpMeta returns the configured operation that a task and interval (milliseconds) of r mean, and its
+// meta-attributes. They are evaluated once; the result is shared and must not be changed.
+func OpMeta(c *model.Cluster, r *model.Resource, task string, intervalMS int64) *model.OpMeta {
+	for i := range r.OpMetaCache {
+		if m := &r.OpMetaCache[i]; m.Interval == intervalMS && m.Task == task {
+			return m
+		}
+	}
+	op := values.FindOp(r, task, intervalMS, false)
+	r.OpMetaCache = append(r.OpMetaCache, model.OpMeta{Task: task, Interval: intervalMS, Op: op,
+		Meta: values.OpMeta(c, r, task, intervalMS, op)})
+	return &r.OpMetaCache[len(r.OpMetaCache)-1]
+}
+
+// Meta returns a meta-attribute of an action: its own, else that of its operation.
+func Meta(c *model.Cluster, a *model.Action, name string) (string, bool) {
+	if v, ok := a.Meta[name]; ok {
+		return v, true
+	}
+	if a.Resource == nil || a.Resource.Kind != cib.Primitive {
+		return "", false
+	}
+	v, ok := OpMeta(c, a.Resource, a.Task, a.Interval).Meta[name]
+	return v, ok
+}
+
+// SetMeta sets a meta-attribute of this action alone.
+func SetMeta(a *model.Action, name, value string) {
+	if a.Meta == nil {
+		a.Meta = make(map[string]string, 4)
+	}
+	a.Meta[name] = value
+}
+
+// Evaluate decides whether the resource action a may run, by the state of its node, what it needs and the
+// quorum (spec/04-actions.md section 4), and applies the rule for unmanaged resources (section 2).
+func Evaluate(c *model.Cluster, a *model.Action) {
+	r, n := a.Resource, a.Node
+	if n != nil && !r.Managed && a.Interval == 0 {
+		a.Optional = true
+	}
+	switch {
+	case n == nil:
+		a.Runnable = false
+	case !a.ControllerSide && !n.Online && (!n.IsGuestKind() || n.Reset):
+		a.Runnable = false
+		if r.Managed && a.Task == TaskStop && !n.Unclean {
+			Fence(c, n, "stop is unrunnable", false)
+		}
+	case !a.ControllerSide && n.Pending:
+		a.Runnable = false
+	case a.Needs == model.RequiresNothing:
+		a.Reason = ""
+		a.Runnable = !n.IsGuestKind() || CanFence(c, n)
+	case c.Options.Quorate:
+		a.Runnable = true
+	default:
+		withoutQuorum(c, a)
+	}
+}
+
+func withoutQuorum(c *model.Cluster, a *model.Action) {
+	r := a.Resource
+	switch c.Options.QuorumPolicy {
+	case model.QuorumStop:
+		a.Runnable, a.Reason = false, "no quorum"
+	case model.QuorumFreeze:
+		if !fullyActive(r) || r.Next > r.Role {
+			a.Runnable, a.Reason = false, "quorum freeze"
+		} else {
+			a.Runnable = true
+		}
+	case model.QuorumDemote:
+		if r.Role != model.RolePromoted && r.Role != model.RoleUnpromoted {
+			a.Runnable, a.Reason = false, "no quorum"
+			return
+		}
+		if r.Next > model.RoleUnpromoted {
+			r.Next = model.RoleUnpromoted
+		}
+		a.Runnable = true
+	default:
+		a.Runnable = true
+	}
+}
+
+// fullyActive reports whether a resource, with all its members, is active somewhere. A managed resource
+// does not count as active on a node that is cleanly offline.
+func fullyActive(r *model.Resource) bool {
+	if len(r.Children) > 0 {
+		for _, child := range r.Children {
+			if !fullyActive(child) {
+				return false
+			}
+		}
+		return true
+	}
+	for _, n := range r.Active {
+		if n.Unclean || n.Online || !r.Managed {
+			return true
+		}
+	}
+	return false
+}
+
+// Find returns the first created action of r with the key on node; a nil node means any. nil = none.
+func Find(r *model.Resource, key string, node *model.Node) *model.Action {
+	for _, a := range r.Actions {
+		if (node == nil || a.Node == node) && sameKey(a.Key, key) {
+			return a
+		}
+	}
+	return nil
+}
+
+// FindTask returns the first created action of r with the task and no interval on node; a nil node means
+// any. nil = none. An action that became a cancellation is found by its new task only.
+func FindTask(r *model.Resource, task string, node *model.Node) *model.Action {
+	for _, a := range r.Actions {
+		if (node == nil || a.Node == node) && a.Interval == 0 && a.Task == task {
+			return a
+		}
+	}
+	return nil
+}
+
+// Stop returns the stop of r on node.
+func Stop(c *model.Cluster, r *model.Resource, node *model.Node, optional bool) *model.Action {
+	return New(c, r, Key(r.ID, TaskStop, 0), TaskStop, node, optional)
+}
+
+// Start returns the start of r on node. It becomes required only if it may run.
+func Start(c *model.Cluster, r *model.Resource, node *model.Node, optional bool) *model.Action {
+	a := New(c, r, Key(r.ID, TaskStart, 0), TaskStart, node, true)
+	if !optional && a.Runnable {
+		a.Optional = false
+		if !r.Managed {
+			a.Optional = true
+		}
+	}
+	return a
+}
+
+// Promote returns the promote of r on node.
+func Promote(c *model.Cluster, r *model.Resource, node *model.Node, optional bool) *model.Action {
+	return New(c, r, Key(r.ID, TaskPromote, 0), TaskPromote, node, optional)
+}
+
+// Demote returns the demote of r on node.
+func Demote(c *model.Cluster, r *model.Resource, node *model.Node, optional bool) *model.Action {
+	return New(c, r, Key(r.ID, TaskDemote, 0), TaskDemote, node, optional)
+}
+
+// Delete returns the clean-up of what the executor on node keeps about r.
+func Delete(c *model.Cluster, r *model.Resource, node *model.Node, optional bool) *model.Action {
+	return New(c, r, Key(r.ID, TaskDelete, 0), TaskDelete, node, optional)
+}
+
+// ClearFailcount returns the (required) event that removes the fail count of r on node. The reason is for
+// the administrator's log.
+func ClearFailcount(c *model.Cluster, r *model.Resource, node *model.Node, reason string) *model.Action {
+	a := New(c, r, Key(r.ID, TaskClearFailures, 0), TaskClearFailures, node, false)
+	if _, done := a.Meta["op_no_wait"]; !done {
+		SetMeta(a, "op_no_wait", "true")
+		c.Messages = append(c.Messages, model.Message{Text: "clearing failure of " + r.ID + " on " + node.Name + " because " + reason})
+	}
+	return a
+}
+
+// DeleteHistory returns the (required) event that erases the history of r on node; the node need not be up.
+func DeleteHistory(c *model.Cluster, r *model.Resource, node *model.Node) *model.Action {
+	return New(c, r, Key(r.ID, TaskDeleteHistory, 0), TaskDeleteHistory, node, false)
+}
+
+// Recurring returns the recurring operation of r on node; the interval is in milliseconds.
+func Recurring(c *model.Cluster, r *model.Resource, task string, intervalMS int64, node *model.Node, optional bool) *model.Action {
+	return ask(c, r, Key(r.ID, task, intervalMS), task, intervalMS, node, optional)
+}
+
+// Probe returns the required one-shot monitor of r on node.
+func Probe(c *model.Cluster, r *model.Resource, node *model.Node) *model.Action {
+	return New(c, r, Key(r.ID, TaskMonitor, 0), TaskMonitor, node, false)
+}
+
+// Pseudo returns an action of r without a node that exists for ordering only.
+func Pseudo(c *model.Cluster, r *model.Resource, task string, optional, runnable bool) *model.Action {
+	return PseudoKey(c, r, Key(r.ID, task, 0), task, optional, runnable)
+}
+
+// PseudoKey is Pseudo with a key of its own.
+func PseudoKey(c *model.Cluster, r *model.Resource, key, task string, optional, runnable bool) *model.Action {
+	a := existing(c, r, key, nil)
+	if a == nil {
+		a = c.NewAction(r, key)
+		a.Task, a.Optional = task, optional
+		if r != nil {
+			switch task {
+			case TaskStart, TaskPromote:
+				a.Needs = r.Requires
+			}
+		}
+	} else if !optional {
+		a.Optional = false
+	}
+	a.Pseudo = true
+	if runnable {
+		a.Runnable = true
+	}
+	return a
+}

@@ -1,0 +1,43 @@
+package action
+
+import "github.com/quorate/quorate/crm/policy/model"
+
+// Relate stores the ordering "first before then" on both actions, as the newest, and returns it. It returns nil, and changes nothing, when there are no effects, when both are the same action, or
+// when a relation between the two shares an effect already (spec/05-ordering.md section 6).
+func Relate(c *model.Cluster, first, then *model.Action, effects model.Effects) *model.Relation {
+	if first == nil || then == nil || first == then || effects == 0 || related(first, then, effects) {
+		return nil
+	}
+	rel := c.NewRelation()
+	rel.First, rel.Then, rel.Effects = first, then, effects
+	first.After = append(first.After, rel)
+	then.Before = append(then.Before, rel)
+	return rel
+}
+
+// related reports whether a relation between the two shares one of the effects. It looks through the
+// shorter of the two lists.
+func related(first, then *model.Action, effects model.Effects) bool {
+	if len(first.After) <= len(then.Before) {
+		for _, rel := range first.After {
+			if rel.Then == then && !rel.Void && rel.Effects&effects != 0 {
+				return true
+			}
+		}
+		return false
+	}
+	for _, rel := range then.Before {
+		if rel.First == first && !rel.Void && rel.Effects&effects != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Order notes an ordering between two sides, to be resolved when all actions are known.
+func Order(c *model.Cluster, o model.Ordering) {
+	if o.Effects == 0 || (o.First == nil && o.FirstAction == nil) || (o.Then == nil && o.ThenAction == nil) {
+		return
+	}
+	c.Orderings = append(c.Orderings, &o)
+}
