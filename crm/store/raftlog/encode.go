@@ -128,7 +128,7 @@ func encodeState(s *state) ([]byte, error) {
 		return nil, fmt.Errorf("%d peers and a configuration of %d bytes are more than the limits of %d and %d", len(s.peers), len(conf), maxPeers, maxConfBytes)
 	}
 	le := binary.LittleEndian
-	b := make([]byte, 5, 256+len(conf)+len(snapConf)+24*len(s.peers))
+	b := make([]byte, 5, 256+len(conf)+len(snapConf)+32*len(s.peers))
 	b[4] = formatVersion
 	for _, v := range []uint64{s.txid, s.term, s.vote, s.commit, s.applied, s.compacted, s.compactedTerm, s.last, s.lastTerm} {
 		b = le.AppendUint64(b, v)
@@ -147,6 +147,7 @@ func encodeState(s *state) ([]byte, error) {
 		b = le.AppendUint64(b, uint64(p.ID))
 		b = le.AppendUint64(b, p.Term)
 		b = le.AppendUint64(b, p.Index)
+		b = le.AppendUint64(b, p.Floor)
 	}
 	return sealRecord('s', b), nil
 }
@@ -172,7 +173,7 @@ func decodeState(record []byte) (*state, error) {
 		return nil, err
 	}
 	for range r.u16() {
-		s.peers = append(s.peers, replica.PeerMark{ID: membership.RaftID(r.u64()), Term: r.u64(), Index: r.u64()})
+		s.peers = append(s.peers, replica.PeerMark{ID: membership.RaftID(r.u64()), Term: r.u64(), Index: r.u64(), Floor: r.u64()})
 		if r.failed {
 			break
 		}

@@ -136,12 +136,12 @@ func TestLog_Reopen(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "raft")
 		l := mustCreate(t, dir, founding(), Options{CacheBytes: cache})
 		mustSave(t, l, replica.Save{HardState: hard(2, 17, 1), Entries: entries(2, 30, 2)})
-		mustSave(t, l, replica.Save{HardState: hard(3, 0, 12), Entries: entries(21, 25, 3), Peers: []replica.PeerMark{{ID: 4, Term: 2, Index: 20}}})
+		mustSave(t, l, replica.Save{HardState: hard(3, 0, 12), Entries: entries(21, 25, 3), Peers: []replica.PeerMark{{ID: 4, Term: 2, Index: 20, Floor: 9}}})
 		mustSave(t, l, replica.Save{Applied: 10, ConfState: voters(17, 18), Snapshot: snapshot(10, 2, "document at 10", 17, 18)})
 		mustSave(t, l, replica.Save{CompactTo: 5, Entries: []*raftpb.Entry{{Index: new(uint64(26)), Term: new(uint64(3)), Type: raftpb.EntryConfChangeV2.Enum()}}})
 		mustSave(t, l, replica.Save{CompactTo: 7})
 		want := mustDump(t, l)
-		if !strings.HasPrefix(want, "term 3 vote 0 commit 12 applied 10 conf [17 18]/[] before 7:2 last 26 peers [{4 2 20}] snapshot 10:2 \"document at 10\" [17 18]\n8:2:2") {
+		if !strings.HasPrefix(want, "term 3 vote 0 commit 12 applied 10 conf [17 18]/[] before 7:2 last 26 peers [{4 2 20 9}] snapshot 10:2 \"document at 10\" [17 18]\n8:2:2") {
 			t.Fatalf("dump before closing = %s", want)
 		}
 		if err := l.Close(); err != nil {

@@ -209,6 +209,17 @@ func (c *cluster) meet(a, b *node) {
 	}
 }
 
+// gossip does what membership's heartbeats do: everybody shows its applied index.
+func (c *cluster) gossip() {
+	for _, a := range c.nodes {
+		for _, b := range c.nodes {
+			if a != b && a.up() && b.up() && !c.cut[[2]id{b.id, a.id}] {
+				a.rep.ObserveApplied(b.id, b.rep.Applied())
+			}
+		}
+	}
+}
+
 func (c *cluster) restore(n *node, s *raftpb.Snapshot) {
 	if len(s.GetData()) == 0 {
 		return
@@ -553,6 +564,7 @@ func chaos(t *testing.T, seed uint64, n int, d time.Duration) *cluster {
 	// Clients: a write or a read on a random node.
 	var client func()
 	client = func() {
+		c.gossip()
 		if p := c.nodes[c.rng.IntN(len(c.nodes))]; p.up() {
 			if c.rng.IntN(3) == 0 {
 				c.read(p)

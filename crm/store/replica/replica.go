@@ -566,6 +566,11 @@ func (r *Replica) Step(now membership.Instant, m *raftpb.Message) error {
 		if m.GetType() == raftpb.MsgHeartbeat && m.GetCommit() > r.durable.last && m.GetTerm() >= r.role.Term && r.install == nil && r.queue.Snapshot == nil {
 			return &LostLogError{Leader: from, Confirmed: m.GetCommit(), Last: r.durable.last}
 		}
+		if t := m.GetType(); (t == raftpb.MsgProp || t == raftpb.MsgReadIndex) && r.role.State != Leader {
+			// Raft would forward it again under its first sender's name. One hop is enough, the sender
+			// learns of the change of leader itself, and so a message always comes from the peer that it names.
+			return nil
+		}
 		r.observeMessage(m)
 		err := r.rn.Step(m)
 		switch m.GetType() {

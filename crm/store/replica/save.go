@@ -34,10 +34,11 @@ type Save struct {
 	Peers []PeerMark
 }
 
-// PeerMark is the most that a peer has shown of its own stable storage: a term, and the highest log index
-// that it has confirmed as stored in that term.
+// PeerMark is the most that a peer has shown of its own stable storage.
 type PeerMark struct {
-	ID    membership.RaftID
-	Term  uint64
-	Index uint64
+	ID membership.RaftID
+	// Term and Index: it had stored this term, and in this term a log up to this index.
+	Term, Index uint64
+	// Floor: it had stored the log up to this index and all of that was committed, so it can never have less.
+	Floor uint64
 }
