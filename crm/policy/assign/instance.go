@@ -1,0 +1,395 @@
+package assign
+
+import (
+	"github.com/quorate/quorate/crm/policy/model"
+)
+
+// clone assigns the instances of a clone and their roles (section 8).
+func (a *assigner) clone(r *model.Resource, prefer *model.Node, final bool) {
+	if r.AssignedDone || r.Assigning {
+		return
+	}
+	r.Assigning = true
+	defer func() { r.Assigning = false }()
+	if r.Clone.Promotable {
+		a.addPromotionScores(r)
+	}
+	for _, c := range colocations(r, true) {
+		a.assign(c.Primary, prefer, final)
+	}
+	for _, c := range colocations(r, false) {
+		a.listen(r, c, true)
+	}
+	a.show("pcmk__clone_assign", r, true)
+	a.sortInstances(r.Children, r)
+	a.distribute(r.Children, r, r.Clone.Max, r.Clone.NodeMax)
+	if r.Clone.Promotable {
+		a.chooseRoles(r)
+	}
+	r.AssignedDone = true
+}
+
+// sortInstances sorts the instances of a clone or the containers of a bundle (section 9.1).
+func (a *assigner) sortInstances(list []*model.Resource, parent *model.Resource) {
+	if len(list) < 2 {
+		return
+	}
+	o := a.instanceOrder(list, parent)
+	sortStable(list, func(x, y *model.Resource) bool { return o.compare(x, y) < 0 })
+}
+
+// instanceOrder compares instances; what is costly is found out once per instance.
+type instanceOrder struct {
+	a        *assigner
+	parent   *model.Resource
+	colocate map[*model.Resource]int32
+}
+
+func (a *assigner) instanceOrder(list []*model.Resource, parent *model.Resource) *instanceOrder {
+	return &instanceOrder{a: a, parent: parent, colocate: make(map[*model.Resource]int32, len(list))}
+}
+
+func compareBool(x, y bool) int {
+	switch {
+	case x == y:
+		return 0
+	case x:
+		return -1
+	}
+	return 1
+}
+
+// compare returns a negative number when x comes first.
+func (o *instanceOrder) compare(x, y *model.Resource) int {
+	nx, ny := currentNode(x), currentNode(y)
+	if nx != nil && ny != nil {
+		if p, q := len(activeNodes(x)), len(activeNodes(y)); p != q {
+			return p - q
+		}
+	}
+	fx, fy := nx == nil || allowed(x.Allowed, nx), ny == nil || allowed(y.Allowed, ny)
+	if fx != fy {
+		return compareBool(fx, fy)
+	}
+	if !fx {
+		nx = nil
+	}
+	if !fy {
+		ny = nil
+	}
+	if x.Priority != y.Priority {
+		if x.Priority > y.Priority {
+			return -1
+		}
+		return 1
+	}
+	if nx == nil || ny == nil {
+		return compareBool(nx != nil, ny != nil)
+	}
+	if c := compareBool(nx.Available(), ny.Available()); c != 0 {
+		return c
+	}
+	ex, ey := o.parent.Allowed.At(nx), o.parent.Allowed.At(ny)
+	if c := compareBool(ex.Present, ey.Present); c != 0 {
+		return c
+	}
+	if ex.Count != ey.Count {
+		return int(ex.Count - ey.Count)
+	}
+	if c := compareBool(!failedDeep(x), !failedDeep(y)); c != 0 {
+		return c
+	}
+	if p, q := o.colocation(x), o.colocation(y); p != q {
+		if p > q {
+			return -1
+		}
+		return 1
+	}
+	return x.Instance - y.Instance
+}
+
+// colocation is the cumulative colocation score of an instance on its current node.
+func (o *instanceOrder) colocation(x *model.Resource) int32 {
+	if s, ok := o.colocate[x]; ok {
+		return s
+	}
+	a, n := o.a, currentNode(x)
+	t := a.borrow(nil)
+	for len(t) < len(a.byIndex) {
+		t = append(t, model.Entry{})
+	}
+	t[n.Index] = model.Entry{Score: n.Score, Present: true}
+	for _, c := range colocations(x, true) {
+		a.merge(t, x, c.Primary, c, factor(c.Score), mergeOptions{asDependent: true})
+	}
+	for _, c := range colocations(x, false) {
+		if influences(c, x) {
+			a.merge(t, x, c.Dependent, c, factor(c.Score), mergeOptions{positiveOnly: true})
+		}
+	}
+	settle(t)
+	s := t[n.Index].Score
+	a.giveBack(t)
+	o.colocate[x] = s
+	return s
+}
+
+// distribute gives the instances of a collective their nodes (section 9.2). total and perNode are the limits.
+func (a *assigner) distribute(list []*model.Resource, parent *model.Resource, total, perNode int) {
+	available := 0
+	for i := range parent.Allowed {
+		e := &parent.Allowed[i]
+		e.Count = 0
+		if e.Present && a.byIndex[i].Available() {
+			available++
+		}
+	}
+	optimal := 1
+	if available > 0 {
+		optimal = max(1, total/available)
+	}
+
+	assigned := 0
+	for _, x := range list {
+		if assigned >= total {
+			break
+		}
+		if x.AssignedDone {
+			continue
+		}
+		if n := a.keepNode(x, parent, optimal); n != nil && a.keep(x, parent, n, total-assigned, perNode) {
+			parent.Allowed[n.Index].Count++
+			assigned++
+		}
+	}
+	for _, x := range list {
+		if x.AssignedDone {
+			continue
+		}
+		if assigned >= total {
+			banAll(x)
+		}
+		if n := a.instance(x, parent, nil, perNode, true); n != nil {
+			assigned++
+			parent.Allowed[n.Index].Count++
+		}
+	}
+}
+
+// keepNode is the node on which an instance should be kept if possible; nil = none.
+func (a *assigner) keepNode(x, parent *model.Resource, optimal int) *model.Node {
+	n := currentNode(x)
+	if n == nil || x.Failed || !n.Available() || n.Score < 0 {
+		return nil
+	}
+	e := parent.Allowed.At(n)
+	if int(e.Count) >= optimal || !allowed(x.Allowed, n) {
+		return nil
+	}
+	return n
+}
+
+// keep tries to leave x on n: it does, unless the nodes that x would like better would otherwise stay empty.
+func (a *assigner) keep(x, parent *model.Resource, n *model.Node, tries, perNode int) bool {
+	counts := a.borrow(parent.Allowed)
+	defer func() {
+		copy(parent.Allowed, counts)
+		a.giveBack(counts)
+	}()
+	for range tries {
+		saved := a.save(x, nil)
+		got := a.instance(x, parent, n, perNode, false)
+		if got == n {
+			a.drop(saved)
+			return true
+		}
+		a.unplace(x)
+		a.restore(x, saved)
+		if got == nil {
+			return false
+		}
+		parent.Allowed[got.Index].Count++ // a place there is reserved for another instance
+	}
+	return false
+}
+
+// save copies the tables of r and its descendants.
+func (a *assigner) save(r *model.Resource, to []model.Table) []model.Table {
+	to = append(to, a.borrow(r.Allowed))
+	for _, child := range r.Children {
+		to = a.save(child, to)
+	}
+	return to
+}
+
+// restore puts saved tables back, in the same order.
+func (a *assigner) restore(r *model.Resource, saved []model.Table) []model.Table {
+	copy(r.Allowed, saved[0])
+	a.giveBack(saved[0])
+	saved = saved[1:]
+	for _, child := range r.Children {
+		saved = a.restore(child, saved)
+	}
+	return saved
+}
+
+func (a *assigner) drop(saved []model.Table) {
+	for _, t := range saved {
+		a.giveBack(t)
+	}
+}
+
+// instance assigns one instance of a collective (section 9.3).
+func (a *assigner) instance(x, parent *model.Resource, prefer *model.Node, perNode int, final bool) *model.Node {
+	for i := range x.Allowed {
+		if !x.Allowed[i].Present {
+			continue
+		}
+		n := a.byIndex[i]
+		e := parent.Allowed.At(n)
+		if x.Removed || !n.Available() || !e.Present || e.Score < 0 || int(e.Count) >= perNode {
+			if a.c.Trace.Reasons && final && n.Available() && x.Allowed[i].Score >= 0 {
+				a.origin(x, n, model.Origin{Kind: model.OriginInstance, ID: parent.ID, Number: model.MinInfinity})
+			}
+			banNode(x, n)
+		}
+	}
+	return a.assign(x, prefer, final)
+}
+
+// banNode forbids n where it is in the tables of r and its descendants.
+func banNode(r *model.Resource, n *model.Node) { addDeep(r, n, model.MinInfinity) }
+
+// bundle assigns the parts of a bundle (section 11.1).
+func (a *assigner) bundle(r *model.Resource, final bool) {
+	if r.Assigning {
+		return
+	}
+	r.Assigning = true
+	defer func() { r.Assigning = false }()
+	a.show("pcmk__bundle_assign", r, true)
+	b := r.Bundle
+	containers := make([]*model.Resource, 0, len(b.Replicas))
+	for _, rep := range b.Replicas {
+		containers = append(containers, rep.Container)
+	}
+	a.sortInstances(containers, r)
+	a.distribute(containers, r, len(b.Replicas), b.PerHost)
+
+	if b.Inner != nil {
+		// Its instances are placed here one by one.
+		b.Inner.Assigning = true
+	}
+	for _, rep := range b.Replicas {
+		host := rep.Container.Assigned
+		if rep.IP != nil {
+			a.assign(rep.IP, host, final)
+		}
+		if rep.Connection != nil {
+			if host != nil && host.IsRemoteKind() && host.Connection != nil && !rep.Connection.AssignedDone {
+				a.colocateConnection(rep.Connection, host.Connection)
+			}
+			a.assign(rep.Connection, host, final)
+		}
+		if rep.Inner != nil && rep.Node != nil {
+			a.assignInner(rep, final)
+		}
+	}
+	if in := b.Inner; in != nil {
+		for i := range in.Allowed {
+			if !in.Allowed[i].Present {
+				continue
+			}
+			in.Allowed[i].Score = model.MinInfinity
+			for _, rep := range b.Replicas {
+				if rep.Node != nil && rep.Node.Index == i {
+					in.Allowed[i].Score = 0
+				}
+			}
+		}
+		in.Assigning = false
+		a.assign(in, nil, final)
+	}
+	r.AssignedDone = true
+}
+
+// colocateConnection ties the connection of a replica to that of the remote node which hosts the container.
+func (a *assigner) colocateConnection(connection, host *model.Resource) {
+	for _, c := range connection.ThisWith {
+		if c.Primary == host && c.ID == bundleRemote {
+			return
+		}
+	}
+	c := &model.Colocation{ID: bundleRemote, Dependent: connection, Primary: host, Score: model.Infinity, Attribute: uname, Influence: true}
+	a.c.Colocations = append(a.c.Colocations, c)
+	connection.ThisWith = insertColocation(connection.ThisWith, c, true)
+	host.WithThis = insertColocation(host.WithThis, c, false)
+}
+
+// assignInner assigns what runs in a replica to the replica's own node.
+func (a *assigner) assignInner(rep *model.Replica, final bool) {
+	in := rep.Inner
+	if !in.AssignedDone {
+		for i := range in.Allowed {
+			if e := &in.Allowed[i]; e.Present {
+				if i != rep.Node.Index {
+					e.Score = model.MinInfinity
+				} else if !overThreshold(a.c, in, rep.Node) {
+					e.Score = model.Infinity
+				}
+			}
+		}
+	}
+	a.assign(in, rep.Node, final)
+}
+
+// sequence is the order in which top-level resources are assigned (section 3.2).
+func (a *assigner) sequence() []*model.Resource {
+	if a.c.Options.Placement == model.PlaceDefault {
+		return a.c.Resources
+	}
+	ranking := append([]*model.Node(nil), a.c.Nodes...)
+	sortStable(ranking, func(m, n *model.Node) bool { return a.better(nil, nil, m, n) })
+	combined := make(map[*model.Resource]model.Table, len(a.c.Resources))
+	table := func(r *model.Resource) model.Table {
+		t, ok := combined[r]
+		if !ok {
+			t = append(model.Table(nil), r.Allowed...)
+			for _, c := range a.startOf(r) {
+				a.merge(t, r, c.Primary, c, factor(c.Score), mergeOptions{asDependent: true})
+			}
+			settle(t)
+			combined[r] = t
+		}
+		return t
+	}
+	list := append([]*model.Resource(nil), a.c.Resources...)
+	sortStable(list, func(x, y *model.Resource) bool {
+		if x.Priority != y.Priority {
+			return x.Priority > y.Priority
+		}
+		tx, ty := table(x), table(y)
+		if p, q := nowScore(x, tx), nowScore(y, ty); p != q {
+			return p > q
+		}
+		for _, n := range ranking {
+			if p, q := score(tx, n), score(ty, n); p != q {
+				return p > q
+			}
+		}
+		return false
+	})
+	a.c.Resources = list
+	return list
+}
+
+// startOf lists the colocations through which the preferences of r's primaries are taken.
+func (a *assigner) startOf(r *model.Resource) []*model.Colocation { return colocations(r, true) }
+
+// nowScore is the score on the current node.
+func nowScore(r *model.Resource, t model.Table) int32 {
+	if n := currentNode(r); n != nil {
+		return score(t, n)
+	}
+	return model.MinInfinity
+}

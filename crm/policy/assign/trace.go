@@ -1,0 +1,113 @@
+package assign
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/quorate/quorate/crm/cib"
+	"github.com/quorate/quorate/crm/policy/model"
+)
+
+// text writes a score as the field's tools do.
+func text(s int32) string {
+	switch {
+	case s >= model.Infinity:
+		return "INFINITY"
+	case s <= model.MinInfinity:
+		return "-INFINITY"
+	}
+	return strconv.Itoa(int(s))
+}
+
+func (a *assigner) line(parts ...string) {
+	a.c.Scores = append(a.c.Scores, model.ScoreLine{Text: strings.Join(parts, "")})
+}
+
+// show writes the score lines of r, in node list order, and with deep those of its descendants
+// (spec/03-assignment.md section 16).
+func (a *assigner) show(label string, r *model.Resource, deep bool) {
+	if !a.c.Trace.Scores {
+		return
+	}
+	if !r.Removed {
+		for _, n := range a.c.Nodes {
+			if e := r.Allowed.At(n); e.Present {
+				a.line(label, ": ", r.ID, " allocation score on ", n.Name, ": ", text(e.Score))
+			}
+		}
+	}
+	if deep {
+		for _, child := range r.Children {
+			a.show(label, child, true)
+		}
+	}
+}
+
+func (a *assigner) showPromotion(r *model.Resource, n *model.Node) {
+	switch {
+	case !a.c.Trace.Scores:
+	case n == nil:
+		a.line(r.ID, " promotion score (inactive): ", text(r.PromotionPriority))
+	default:
+		a.line(r.ID, " promotion score on ", n.Name, ": ", text(r.PromotionPriority))
+	}
+}
+
+func capacities(list []model.Capacity) string {
+	var b strings.Builder
+	for _, c := range list {
+		b.WriteByte(' ')
+		b.WriteString(c.Name)
+		b.WriteByte('=')
+		b.WriteString(strconv.FormatInt(c.Value, 10))
+	}
+	return b.String()
+}
+
+func (a *assigner) showCapacities(when string) {
+	if !a.c.Trace.Utilization {
+		return
+	}
+	for _, n := range a.c.Nodes {
+		if n.Kind != model.BundleNode {
+			a.line(when, ": ", n.Name, " capacity:", capacities(n.Utilization))
+		}
+	}
+}
+
+func (a *assigner) showUtilization(r *model.Resource, n *model.Node) {
+	if a.c.Trace.Utilization && r.Kind == cib.Primitive {
+		a.line("pcmk__assign_resource: ", r.ID, " utilization on ", n.Name, ":", capacities(r.Utilization))
+	}
+}
+
+// origin records a contribution to r's score on n for explain. Callers with costly arguments check
+// a.c.Trace.Reasons first.
+func (a *assigner) origin(r *model.Resource, n *model.Node, o model.Origin) {
+	if !a.c.Trace.Reasons || n == nil {
+		return
+	}
+	if len(r.Origins) < len(a.byIndex) {
+		grown := make([][]model.Origin, len(a.byIndex))
+		copy(grown, r.Origins)
+		r.Origins = grown
+	}
+	r.Origins[n.Index] = append(r.Origins[n.Index], o)
+}
+
+// originDiff records what a step changed between the tables before and after.
+func (a *assigner) originDiff(r *model.Resource, before, after model.Table, o model.Origin) {
+	if !a.c.Trace.Reasons {
+		return
+	}
+	for i := range after {
+		if i >= len(before) || !after[i].Present || after[i].Score == before[i].Score {
+			continue
+		}
+		o.Number = after[i].Score - before[i].Score
+		if after[i].Score <= model.MinInfinity || after[i].Score >= model.Infinity {
+			o.Number = after[i].Score
+		}
+		a.origin(r, a.byIndex[i], o)
+	}
+}
