@@ -76,7 +76,7 @@ type Configuration struct {
 type Unknown struct {
 	Parent string // element path of the parent, such as "configuration/resources"
 	XML    string // the element as compact XML
-	Pos    Pos
+	Pos    Pos    `cbor:"-" json:"-"`
 }
 
 // AttributeSet is a block of name/value pairs (XML: instance_attributes, meta_attributes, utilization,
@@ -87,7 +87,7 @@ type AttributeSet struct {
 	Score string      // as written; "" = 0
 	Rules []rule.Rule // only the first counts (spec/01-inputs.md 7.1)
 	Pairs []NVPair
-	Pos   Pos
+	Pos   Pos `cbor:"-" json:"-"`
 }
 
 // NVPair is one name with a value.
@@ -98,7 +98,7 @@ type NVPair struct {
 	Value string
 	// NoValue says that no value was written; it differs from "".
 	NoValue bool
-	Pos     Pos
+	Pos     Pos `cbor:"-" json:"-"`
 }
 
 // Node is a node element of the configuration.
@@ -118,7 +118,7 @@ type Node struct {
 
 	Comments []string // crm shell comments that stand before the object, as written, without "#"
 	Extra    []Attr
-	Pos      Pos
+	Pos      Pos `cbor:"-" json:"-"`
 }
 
 // NodeLink is the address of a node on one link.
@@ -168,7 +168,7 @@ type Resource struct {
 	Comments []string
 	Extra    []Attr
 	Unknown  []Unknown
-	Pos      Pos
+	Pos      Pos `cbor:"-" json:"-"`
 }
 
 // Operations is the operations element of a primitive or template.
@@ -189,7 +189,7 @@ type Operation struct {
 	Extra    []Attr // timeout, on-fail, role, start-delay, interval-origin, enabled, record-pending, description, ... in document order
 	Params   []AttributeSet
 	Meta     []AttributeSet
-	Pos      Pos
+	Pos      Pos `cbor:"-" json:"-"`
 }
 
 // BundleSpec is the container, network and storage part of a bundle.
@@ -225,7 +225,7 @@ type Tag struct {
 	ID       string
 	Refs     []string // obj_ref
 	Comments []string
-	Pos      Pos
+	Pos      Pos `cbor:"-" json:"-"`
 }
 
 // FencingLevel is one fencing-level of the topology.
@@ -238,7 +238,7 @@ type FencingLevel struct {
 	Index           string
 	Devices         []string
 	Extra           []Attr
-	Pos             Pos
+	Pos             Pos `cbor:"-" json:"-"`
 }
 
 // ConstraintKind says what a Constraint is.
@@ -296,7 +296,7 @@ type Constraint struct {
 
 	Comments []string
 	Extra    []Attr
-	Pos      Pos
+	Pos      Pos `cbor:"-" json:"-"`
 }
 
 // ResourceSet is a resource_set of a constraint.
@@ -312,7 +312,7 @@ type ResourceSet struct {
 	Score       string
 	Kind        string
 	Symmetrical string
-	Pos         Pos
+	Pos         Pos `cbor:"-" json:"-"`
 }
 
 // ACLTarget is an acl_target or acl_group: a user or group and its roles.
@@ -321,7 +321,7 @@ type ACLTarget struct {
 	Name     string // name attribute (schemas from 3.x); "" = the id is the name
 	Roles    []string
 	Comments []string
-	Pos      Pos
+	Pos      Pos `cbor:"-" json:"-"`
 }
 
 // ACLRole is an acl_role.
@@ -330,7 +330,7 @@ type ACLRole struct {
 	Description string
 	Permissions []ACLPermission
 	Comments    []string
-	Pos         Pos
+	Pos         Pos `cbor:"-" json:"-"`
 }
 
 // ACLUser is an acl_user of schemas before pacemaker-2.0.
@@ -339,7 +339,7 @@ type ACLUser struct {
 	RoleRefs    []string
 	Permissions []ACLPermission
 	Comments    []string
-	Pos         Pos
+	Pos         Pos `cbor:"-" json:"-"`
 }
 
 // ACLPermission is one acl_permission (or, in old schemas, a read, write or deny element).
@@ -364,7 +364,7 @@ type Alert struct {
 	Select      *AlertSelect // nil = everything
 	Recipients  []AlertRecipient
 	Comments    []string
-	Pos         Pos
+	Pos         Pos `cbor:"-" json:"-"`
 }
 
 // AlertSelect is the select element of an alert.

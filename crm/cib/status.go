@@ -37,6 +37,7 @@ type ResourceHistory struct {
 	Container             string
 	ShutdownLock          string // shutdown-lock: second since when, "" = none
 	Operations            []HistoryOp
+	Extra                 []Attr
 }
 
 // HistoryOp is one lrm_rsc_op: the recorded result (or start) of an operation.

@@ -1,0 +1,102 @@
+package cib
+
+// WithoutPositions returns a copy of doc in which every position is unknown. Positions say where a text had
+// an object, so that documents from different texts are compared without them. The copy shares nothing that
+// can be changed with doc.
+func WithoutPositions(doc *Document) *Document {
+	out := *doc
+	out.Config = out.Config.Clone()
+	out.Config.clearPositions()
+	out.Status = out.Status.Clone()
+	for i := range out.Status.Nodes {
+		clearSets(out.Status.Nodes[i].Attributes)
+	}
+	for i := range out.Status.Extra {
+		out.Status.Extra[i].Pos = Pos{}
+	}
+	return &out
+}
+
+func clearSets(lists ...[]AttributeSet) {
+	for _, list := range lists {
+		for i := range list {
+			list[i].Pos = Pos{}
+			for j := range list[i].Pairs {
+				list[i].Pairs[j].Pos = Pos{}
+			}
+		}
+	}
+}
+
+func (c *Configuration) clearPositions() {
+	clearSets(c.Properties, c.ResourceDefaults, c.OpDefaults)
+	for i := range c.Nodes {
+		c.Nodes[i].clearPositions()
+	}
+	for _, r := range c.Resources {
+		r.clearPositions()
+	}
+	for i := range c.Constraints {
+		c.Constraints[i].clearPositions()
+	}
+	for i := range c.Tags {
+		c.Tags[i].Pos = Pos{}
+	}
+	for i := range c.FencingTopology {
+		c.FencingTopology[i].Pos = Pos{}
+	}
+	for i := range c.Targets {
+		c.Targets[i].Pos = Pos{}
+	}
+	for i := range c.Groups {
+		c.Groups[i].Pos = Pos{}
+	}
+	for i := range c.Roles {
+		c.Roles[i].Pos = Pos{}
+	}
+	for i := range c.Users {
+		c.Users[i].Pos = Pos{}
+	}
+	for i := range c.Alerts {
+		c.Alerts[i].clearPositions()
+	}
+	for i := range c.Extra {
+		c.Extra[i].Pos = Pos{}
+	}
+}
+
+func (n *Node) clearPositions() {
+	n.Pos = Pos{}
+	clearSets(n.Attributes, n.Utilization)
+}
+
+func (r *Resource) clearPositions() {
+	r.Pos = Pos{}
+	clearSets(r.Params, r.Meta, r.Utilization, r.Operations.Attributes)
+	for i := range r.Operations.List {
+		op := &r.Operations.List[i]
+		op.Pos = Pos{}
+		clearSets(op.Params, op.Meta)
+	}
+	for i := range r.Unknown {
+		r.Unknown[i].Pos = Pos{}
+	}
+	for _, m := range r.Members {
+		m.clearPositions()
+	}
+}
+
+func (c *Constraint) clearPositions() {
+	c.Pos = Pos{}
+	for i := range c.Sets {
+		c.Sets[i].Pos = Pos{}
+	}
+}
+
+func (a *Alert) clearPositions() {
+	a.Pos = Pos{}
+	clearSets(a.Params, a.Meta)
+	for i := range a.Recipients {
+		clearSets(a.Recipients[i].Params, a.Recipients[i].Meta)
+	}
+}
