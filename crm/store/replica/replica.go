@@ -1012,7 +1012,9 @@ func (r *Replica) ready(out *Output) error {
 		for _, m := range rd.Messages {
 			switch m.GetType() {
 			case raftpb.MsgStorageAppend:
-				r.enqueue(m)
+				if err := r.enqueue(m); err != nil {
+					return err
+				}
 			case raftpb.MsgStorageApply:
 				apply = append(apply, m)
 			default:
@@ -1089,7 +1091,7 @@ func (r *Replica) readState(s raft.ReadState) {
 }
 
 // enqueue merges what raft wants appended into the next save.
-func (r *Replica) enqueue(m *raftpb.Message) {
+func (r *Replica) enqueue(m *raftpb.Message) error {
 	q := &r.queue
 	if m.Term != nil {
 		q.HardState = &raftpb.HardState{Term: new(m.GetTerm()), Vote: new(m.GetVote()), Commit: new(m.GetCommit())}
@@ -1114,10 +1116,29 @@ func (r *Replica) enqueue(m *raftpb.Message) {
 		r.queued.last = ents[len(ents)-1].GetIndex()
 		r.must = true
 	}
-	if len(m.GetResponses()) > 0 {
+	// Responses vouch for the term, the vote and the entries; the commit index may be forgotten. So they wait for those, and
+	// where all of that is durable they go at once: a follower saves nothing to confirm a new commit index.
+	switch {
+	case r.must:
 		r.waiting = append(r.waiting, m.GetResponses()...)
-		r.must = true
+	case r.saving:
+		r.saved = append(r.saved, m.GetResponses()...)
+	default:
+		return r.deliver(m.GetResponses())
 	}
+	return nil
+}
+
+// deliver takes responses whose condition is met: to raft those for itself, the others to the next output.
+func (r *Replica) deliver(msgs []*raftpb.Message) error {
+	for _, m := range msgs {
+		if m.GetTo() != uint64(r.cfg.ID) {
+			r.outbox = append(r.outbox, m)
+		} else if err := r.rn.Step(m); err != nil && !errors.Is(err, raft.ErrStepPeerNotFound) {
+			return err
+		}
+	}
+	return nil
 }
 
 // takeSave completes the queue and hands it out.
@@ -1157,14 +1178,8 @@ func (r *Replica) Saved(now membership.Instant) error {
 			r.applied, r.savedApply, r.conf = m.GetIndex(), m.GetIndex(), m.GetConfState()
 			r.snapIndex, r.snapBytes, r.snapAsked, r.snapWanted = m.GetIndex(), 0, 0, false
 		}
-		for _, m := range msgs {
-			if m.GetTo() != uint64(r.cfg.ID) {
-				r.outbox = append(r.outbox, m)
-				continue
-			}
-			if err := r.rn.Step(m); err != nil && !errors.Is(err, raft.ErrStepPeerNotFound) {
-				return err
-			}
+		if err := r.deliver(msgs); err != nil {
+			return err
 		}
 		r.refresh()
 		return nil

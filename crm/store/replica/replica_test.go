@@ -666,3 +666,83 @@ func FuzzStep(f *testing.F) {
 		}
 	})
 }
+
+// TestSave_MergeReplaced: while a save is under way a new leader replaces entries that wait for the next one.
+func TestSave_MergeReplaced(t *testing.T) {
+	cryptotest.SetGlobalRandom(t, 4)
+	d := simdisk.New()
+	l, err := d.Create(raftlog.Identity{ClusterID: "c", NodeID: 1, RaftID: 1}, &replica.Save{
+		HardState: &raftpb.HardState{Term: new(uint64(1)), Vote: new(uint64(0)), Commit: new(uint64(1))}, Install: true,
+		Snapshot: &raftpb.Snapshot{Data: []byte("1 1"), Metadata: &raftpb.SnapshotMetadata{Index: new(uint64(1)), Term: new(uint64(1)), ConfState: &raftpb.ConfState{Voters: []uint64{1, 2, 3}}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := replica.New(replica.Config{ID: 1, Incarnation: 1, Storage: l})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Tick(1)
+	app := func(from, term, prev, prevTerm uint64, terms ...uint64) (save *replica.Save, answers []string) {
+		t.Helper()
+		m := &raftpb.Message{Type: raftpb.MsgApp.Enum(), From: new(from), To: new(uint64(1)), Term: new(term), Index: new(prev), LogTerm: new(prevTerm), Commit: new(uint64(1))}
+		for i, et := range terms {
+			m.Entries = append(m.Entries, &raftpb.Entry{Index: new(prev + uint64(i) + 1), Term: new(et), Type: raftpb.EntryNormal.Enum()})
+		}
+		if len(terms) > 0 {
+			if err := r.Step(2, m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for r.HasReady() {
+			out := r.Ready()
+			if out.Save != nil {
+				if save != nil {
+					t.Fatal("two saves at a time")
+				}
+				save = out.Save
+			}
+			for _, m := range out.Messages {
+				answers = append(answers, fmt.Sprintf("%s to %d, %d:%d", m.GetType(), m.GetTo(), m.GetTerm(), m.GetIndex()))
+			}
+		}
+		return save, answers
+	}
+	show := func(s *replica.Save) (out string) {
+		out = fmt.Sprintf("term %d", s.HardState.GetTerm())
+		for _, e := range s.Entries {
+			out += fmt.Sprintf(" %d:%d", e.GetIndex(), e.GetTerm())
+		}
+		return out
+	}
+	first, answers := app(2, 2, 1, 1, 2, 2)
+	if first == nil || len(answers) != 0 || show(first) != "term 2 2:2 3:2" {
+		t.Fatalf("first save = %v, answers %v", first, answers)
+	}
+	for _, s := range []struct {
+		from, term, prev, prevTerm uint64
+		terms                      []uint64
+	}{{2, 2, 3, 2, []uint64{2, 2, 2}}, {3, 3, 5, 2, []uint64{3, 3}}, {2, 4, 3, 2, []uint64{4}}, {2, 4, 4, 4, []uint64{4}}} {
+		if save, answers := app(s.from, s.term, s.prev, s.prevTerm, s.terms...); save != nil || len(answers) != 0 {
+			t.Fatalf("during the first save: save %v, answers %v", save, answers)
+		}
+	}
+	if err := l.Save(*first); err != nil {
+		t.Fatal(err)
+	}
+	r.Saved(3)
+	second, answers := app(0, 0, 0, 0)
+	if second == nil || show(second) != "term 4 4:4 5:4" || fmt.Sprint(answers) != "[MsgAppResp to 2, 2:3]" {
+		t.Fatalf("second save = %v, answers after the first %v", second, answers)
+	}
+	if err := l.Save(*second); err != nil {
+		t.Fatal(err)
+	}
+	r.Saved(4)
+	if save, answers := app(0, 0, 0, 0); save != nil || answers[len(answers)-1] != "MsgAppResp to 2, 4:5" {
+		t.Errorf("after the second save: save %v, answers %v", save, answers)
+	}
+	if err := r.Saved(5); err == nil {
+		t.Error("Saved() without a save gave no error")
+	}
+}
