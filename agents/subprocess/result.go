@@ -60,13 +60,14 @@ func (r *Redactor) Mask(text []byte, cut bool) []byte {
 		}
 	}
 	for _, s := range r.texts {
-		for at := 0; ; at++ {
+		for at, done := 0, 0; ; at++ {
 			i := bytes.Index(text[at:], s)
 			if i < 0 {
 				break
 			}
 			at += i
-			hide(at, at+len(s))
+			hide(max(at, done), at+len(s))
+			done = at + len(s)
 		}
 		for n := min(len(s)-1, len(text)); cut && n > 0; n-- {
 			if bytes.HasPrefix(text, s[len(s)-n:]) {
