@@ -57,6 +57,8 @@ type DateExpression struct {
 type DateDuration struct {
 	ID                                                  string
 	Years, Months, Weeks, Days, Hours, Minutes, Seconds string
+	// Extra keeps further attributes that old schemas allow here and that have no effect, as name and value.
+	Extra [][2]string
 }
 
 // DateSpec (XML: date_spec) restricts fields of the present time to ranges such as "8-17" or "6-", as

@@ -1,0 +1,419 @@
+package cibcrm
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/quorate/quorate/crm/cib"
+)
+
+// Words that begin the blocks of a resource.
+var blockWords = []string{"params", "meta", "utilization", "operations", "op", "op_params", "op_meta", "attributes"}
+
+// primitive reads a primitive or a template.
+func (p *parser) primitive(st *Statement) error {
+	id, err := p.id("name of the resource")
+	if err != nil {
+		return err
+	}
+	r := &cib.Resource{Kind: cib.Primitive, ID: id}
+	if p.keyword == "rsc_template" {
+		r.Kind = cib.Template
+	}
+	st.ID, st.Resource = id, r
+	if p.end() {
+		return p.fail("the agent is missing: [CLASS:[PROVIDER:]]TYPE, or @TEMPLATE")
+	}
+	agent := p.next()
+	if name, isTemplate := strings.CutPrefix(agent, "@"); isTemplate {
+		if r.Kind == cib.Template {
+			return p.fail("a template cannot be made from a template")
+		}
+		if checkID(name) != nil {
+			return p.fail("%q refers to no template", agent)
+		}
+		r.Template = name
+	} else if r.Class, r.Provider, r.Type, err = splitAgent(agent); err != nil {
+		p.at--
+		return p.fail("%v", err)
+	}
+	for !p.end() {
+		switch {
+		case p.accept("params"):
+			err = p.block(&r.Params)
+		case p.accept("meta"):
+			err = p.block(&r.Meta)
+		case p.accept("utilization"):
+			err = p.block(&r.Utilization)
+		case p.accept("operations"):
+			err = p.operations(r)
+		case p.accept("op"):
+			err = p.op(r)
+		case len(r.Params)+len(r.Meta)+len(r.Utilization)+len(r.Operations.List) == 0 && p.description(&r.Description):
+		default:
+			if _, _, ok := pair(p.peek()); !ok && !strings.HasPrefix(p.peek(), "@") {
+				return p.fail("%q is not expected: params, meta, utilization, operations or op", p.peek())
+			}
+			err = p.block(&r.Params)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// block reads one attribute block of a resource and adds it.
+func (p *parser) block(into *[]cib.AttributeSet) error {
+	set, err := p.attributes(blockWords...)
+	if err != nil {
+		return err
+	}
+	*into = append(*into, set)
+	return nil
+}
+
+// splitAgent splits [CLASS:[PROVIDER:]]TYPE. A bare type is an OCF agent of the provider heartbeat.
+func splitAgent(s string) (class, provider, typ string, err error) {
+	parts := strings.Split(s, ":")
+	if slices.Contains(parts, "") {
+		return "", "", "", &Error{Text: quote(s) + " names no agent: [CLASS:[PROVIDER:]]TYPE"}
+	}
+	switch len(parts) {
+	case 1:
+		return "ocf", "heartbeat", s, nil
+	case 2:
+		if strings.EqualFold(parts[0], "ocf") {
+			return "ocf", "heartbeat", parts[1], nil
+		}
+		if !knownClass(parts[0]) {
+			// A provider alone: ocf is meant.
+			return "ocf", parts[0], parts[1], nil
+		}
+		return parts[0], "", parts[1], nil
+	case 3:
+		if parts[0] != "ocf" {
+			// systemd units may hold a colon.
+			if knownClass(parts[0]) {
+				return parts[0], "", strings.Join(parts[1:], ":"), nil
+			}
+			return "", "", "", &Error{Text: "only agents of class ocf have a provider, not " + quote(s)}
+		}
+		return parts[0], parts[1], parts[2], nil
+	}
+	return "", "", "", &Error{Text: quote(s) + " names no agent: [CLASS:[PROVIDER:]]TYPE"}
+}
+
+func knownClass(s string) bool {
+	return slices.Contains([]string{"ocf", "lsb", "systemd", "service", "stonith", "upstart", "nagios"}, s)
+}
+
+func (p *parser) operations(r *cib.Resource) error {
+	name, v, ok := p.option("id", "id-ref")
+	if !ok {
+		return p.fail("after operations comes $id=ID or $id-ref=ID")
+	}
+	if name == "id" {
+		r.Operations.ID = v
+	} else {
+		r.Operations.IDRef = v
+	}
+	return nil
+}
+
+// opAttributes are attributes of an op element itself; others belong to its instance attributes.
+var opAttributes = []string{"timeout", "on-fail", "role", "start-delay", "interval-origin", "enabled", "record-pending",
+	"requires", "description", "id"}
+
+func (p *parser) op(r *cib.Resource) error {
+	if p.end() {
+		return p.fail("the name of the operation is missing, such as monitor")
+	}
+	o := cib.Operation{Name: p.next()}
+	if checkID(o.Name) != nil {
+		p.at--
+		return p.fail("%q is not the name of an operation", o.Name)
+	}
+	var own cib.AttributeSet
+	for !p.end() {
+		switch {
+		case p.accept("op_params"):
+			set, err := p.attributes(blockWords...)
+			if err != nil {
+				return err
+			}
+			o.Params = append(o.Params, set)
+			continue
+		case p.accept("op_meta"):
+			set, err := p.attributes(blockWords...)
+			if err != nil {
+				return err
+			}
+			o.Meta = append(o.Meta, set)
+			continue
+		}
+		if p.is(blockWords...) {
+			break
+		}
+		name, value, ok := pair(p.peek())
+		if !ok {
+			return p.fail("%q is not NAME=VALUE", p.peek())
+		}
+		p.at++
+		plain := strings.TrimPrefix(name, "$")
+		switch {
+		case name == "$id" || name == "id":
+			o.ID = value
+		case name == "$id-ref":
+			o.IDRef = value
+		case plain == "interval":
+			if err := p.once(o.Interval != "", name); err != nil {
+				return err
+			}
+			o.Interval = value
+		case slices.Contains(opAttributes, plain):
+			if err := p.once(slices.ContainsFunc(o.Extra, func(a cib.Attr) bool { return a.Name == plain }), name); err != nil {
+				return err
+			}
+			o.Extra = append(o.Extra, cib.Attr{Name: plain, Value: value})
+		default:
+			own.Pairs = append(own.Pairs, cib.NVPair{Name: name, Value: value})
+		}
+	}
+	if len(own.Pairs) > 0 {
+		o.Params = append([]cib.AttributeSet{own}, o.Params...)
+	}
+	if o.Interval == "" {
+		o.Interval = "0"
+	}
+	r.Operations.List = append(r.Operations.List, o)
+	return nil
+}
+
+func (p *parser) once(seen bool, name string) error {
+	if seen {
+		p.at--
+		return p.fail("%s is given twice", name)
+	}
+	return nil
+}
+
+func (p *parser) group(st *Statement) error {
+	id, err := p.id("name of the group")
+	if err != nil {
+		return err
+	}
+	r := &cib.Resource{Kind: cib.Group, ID: id}
+	st.ID, st.Resource = id, r
+	for !p.end() && !p.is("params", "meta") {
+		if p.description(&r.Description) {
+			continue
+		}
+		member := p.peek()
+		if err := checkID(member); err != nil {
+			return p.fail("%q cannot be a member: %v", member, err)
+		}
+		if slices.Contains(st.Nested, member) {
+			return p.fail("%s is listed twice", member)
+		}
+		st.Nested = append(st.Nested, member)
+		p.at++
+	}
+	if len(st.Nested) == 0 {
+		return p.fail("a group needs at least one member")
+	}
+	return p.collective(r)
+}
+
+// collective reads the params, meta and description of a group or clone.
+func (p *parser) collective(r *cib.Resource) error {
+	for !p.end() {
+		var err error
+		switch {
+		case p.accept("params"):
+			err = p.block(&r.Params)
+		case p.accept("meta"):
+			err = p.block(&r.Meta)
+		case len(r.Params)+len(r.Meta) == 0 && p.description(&r.Description):
+		default:
+			if _, _, ok := pair(p.peek()); !ok {
+				return p.fail("%q is not expected: params or meta", p.peek())
+			}
+			err = p.block(&r.Params)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *parser) clone(st *Statement) error {
+	id, err := p.id("name of the clone")
+	if err != nil {
+		return err
+	}
+	r := &cib.Resource{Kind: cib.Clone, ID: id, LegacyMaster: p.keyword == "ms"}
+	st.ID, st.Resource = id, r
+	child, err := p.id("resource to clone")
+	if err != nil {
+		return err
+	}
+	st.Nested = []string{child}
+	return p.collective(r)
+}
+
+// Attributes of the parts of a bundle.
+var (
+	bundleEngines = []string{"docker", "podman", "rkt"}
+	engineAttrs   = []string{"image", "replicas", "replicas-per-host", "masters", "promoted-max", "run-command", "network", "options"}
+	networkAttrs  = []string{"id", "ip-range-start", "control-port", "host-interface", "host-netmask", "add-host"}
+	portAttrs     = []string{"id", "port", "internal-port", "range"}
+	storageAttrs  = []string{"id", "source-dir", "source-dir-root", "target-dir", "options"}
+)
+
+func (p *parser) bundle(st *Statement) error {
+	id, err := p.id("name of the bundle")
+	if err != nil {
+		return err
+	}
+	b := &cib.BundleSpec{}
+	r := &cib.Resource{Kind: cib.Bundle, ID: id, Bundle: b}
+	st.ID, st.Resource = id, r
+	for !p.end() {
+		switch {
+		case p.is(bundleEngines...):
+			if b.Engine != "" {
+				return p.fail("a bundle has one container engine")
+			}
+			b.Engine = strings.ToLower(p.next())
+			if b.Attributes, err = p.fixed(engineAttrs); err != nil {
+				return err
+			}
+		case p.accept("network"):
+			b.HasNetwork = true
+			if b.Network, err = p.fixed(networkAttrs); err != nil {
+				return err
+			}
+		case p.accept("port-mapping"):
+			attrs, err := p.fixed(portAttrs)
+			if err != nil {
+				return err
+			}
+			b.HasNetwork = true
+			b.Ports = append(b.Ports, cib.PortMapping{ID: get(attrs, "id"), Port: get(attrs, "port"),
+				InternalPort: get(attrs, "internal-port"), Range: get(attrs, "range")})
+		case p.accept("storage"):
+			b.HasStorage = true
+		case p.accept("storage-mapping"):
+			attrs, err := p.fixed(storageAttrs)
+			if err != nil {
+				return err
+			}
+			b.HasStorage = true
+			b.Storage = append(b.Storage, cib.StorageMapping{ID: get(attrs, "id"), SourceDir: get(attrs, "source-dir"),
+				SourceDirRoot: get(attrs, "source-dir-root"), TargetDir: get(attrs, "target-dir"), Options: get(attrs, "options")})
+		case p.accept("primitive"):
+			child, err := p.id("primitive in the bundle")
+			if err != nil {
+				return err
+			}
+			st.Nested = []string{child}
+		case p.accept("meta"):
+			if err := p.block(&r.Meta); err != nil {
+				return err
+			}
+		case p.description(&r.Description):
+		default:
+			return p.fail("%q is not expected: %s, network, storage, primitive or meta", p.peek(), strings.Join(bundleEngines, ", "))
+		}
+	}
+	if b.Engine == "" {
+		return p.fail("the container engine is missing: %s", strings.Join(bundleEngines, ", "))
+	}
+	if get(b.Attributes, "image") == "" {
+		return p.fail("the container needs image=NAME")
+	}
+	return nil
+}
+
+// fixed reads NAME=VALUE words of a closed list.
+func (p *parser) fixed(names []string) ([]cib.Attr, error) {
+	var out []cib.Attr
+	for !p.end() {
+		n, v, ok := pair(p.peek())
+		if !ok {
+			break
+		}
+		n = strings.TrimPrefix(n, "$")
+		if !slices.Contains(names, n) {
+			return nil, p.fail("%q is not one of %s", n, strings.Join(names, ", "))
+		}
+		if slices.ContainsFunc(out, func(a cib.Attr) bool { return a.Name == n }) {
+			return nil, p.fail("%s is given twice", n)
+		}
+		out = append(out, cib.Attr{Name: n, Value: v})
+		p.at++
+	}
+	return out, nil
+}
+
+func get(attrs []cib.Attr, name string) string {
+	for _, a := range attrs {
+		if a.Name == name {
+			return a.Value
+		}
+	}
+	return ""
+}
+
+func (p *parser) monitor(st *Statement) error {
+	m := &Monitor{}
+	st.Monitor = m
+	if p.end() {
+		return p.fail("the form is monitor RESOURCE[:ROLE] INTERVAL[:TIMEOUT]")
+	}
+	m.Resource, m.Role, _ = strings.Cut(p.next(), ":")
+	st.ID = m.Resource
+	if checkID(m.Resource) != nil {
+		return p.fail("%q is not the name of a resource", m.Resource)
+	}
+	if m.Role != "" && !knownRole(m.Role) {
+		return p.fail("%q is not a role: %s", m.Role, strings.Join(roleNames, ", "))
+	}
+	if p.end() {
+		return p.fail("the interval is missing: INTERVAL[:TIMEOUT]")
+	}
+	m.Interval, m.Timeout, _ = strings.Cut(p.next(), ":")
+	for _, t := range []string{m.Interval, m.Timeout} {
+		if t != "" && !timeText(t) {
+			return p.fail("%q is not a time, such as 30s", t)
+		}
+	}
+	if m.Interval == "" {
+		return p.fail("the interval is missing: INTERVAL[:TIMEOUT]")
+	}
+	return nil
+}
+
+// timeText reports whether s looks like a time: digits and a unit.
+func timeText(s string) bool {
+	unit := strings.TrimLeft(s, "0123456789")
+	return unit != s && slices.Contains([]string{"", "s", "ms", "us", "m", "h", "sec", "msec", "usec", "min", "hr"}, strings.ToLower(unit))
+}
+
+var roleNames = []string{"Stopped", "Started", "Promoted", "Unpromoted", "Master", "Slave"}
+
+func knownRole(s string) bool {
+	return slices.ContainsFunc(roleNames, func(r string) bool { return strings.EqualFold(r, s) })
+}
+
+// canonicalRole writes a role with its usual capital.
+func canonicalRole(s string) string {
+	for _, r := range roleNames {
+		if strings.EqualFold(r, s) {
+			return r
+		}
+	}
+	return s
+}
