@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -410,4 +411,64 @@ func TestLog_IOErrors(t *testing.T) {
 			t.Fatalf("Save() = %v, want a fatal error of writing the snapshot", err)
 		}
 	})
+}
+
+// TestLog_ReadsBesideSaves reads from several goroutines while saves append, replace, compact and install: a read gives what
+// raft.Storage promises, and never an error of another kind.
+func TestLog_ReadsBesideSaves(t *testing.T) {
+	t.Parallel()
+	l := mustCreate(t, t.TempDir(), founding(), Options{CacheBytes: 200}) // so that most reads go to the file
+	stop := make(chan struct{})
+	var readers sync.WaitGroup
+	for range 3 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				first, err1 := l.FirstIndex()
+				last, err2 := l.LastIndex()
+				if err := errors.Join(err1, err2); err != nil {
+					t.Error(err)
+					return
+				}
+				ents, err := l.Entries(first, last+1, math.MaxUint64)
+				if err != nil && !errors.Is(err, raft.ErrCompacted) && !errors.Is(err, raft.ErrUnavailable) {
+					t.Errorf("Entries(%d, %d) = %v", first, last+1, err)
+					return
+				}
+				for i, e := range ents {
+					if e.GetIndex() != first+uint64(i) {
+						t.Errorf("entry %d of Entries(%d, %d) has index %d", i, first, last+1, e.GetIndex())
+						return
+					}
+				}
+				if _, err := l.ReadSnapshot(); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	last, term := uint64(1), uint64(1)
+	for i := range 400 {
+		switch {
+		case i%40 == 39: // a snapshot from the leader
+			last += 5
+			mustSave(t, l, replica.Save{HardState: hard(term, 0, last), Snapshot: snapshot(last, term, "installed", 17), Install: true})
+		case i%10 == 9: // a new leader replaces the last three entries
+			term++
+			mustSave(t, l, replica.Save{HardState: hard(term, 0, last-3), Entries: entries(last-2, last-1, term)})
+			last--
+		case i%10 == 5:
+			mustSave(t, l, replica.Save{HardState: hard(term, 0, last-3), Applied: last - 3, ConfState: voters(17), Snapshot: snapshot(last-3, term, "made", 17), CompactTo: last - 6})
+		default:
+			mustSave(t, l, replica.Save{HardState: hard(term, 0, last), Entries: entries(last+1, last+4, term)})
+			last += 4
+		}
+	}
+	close(stop)
+	readers.Wait()
 }

@@ -626,8 +626,12 @@ func chaos(t *testing.T, seed uint64, n int, d time.Duration) *cluster {
 				if slices.Contains(m.Voters, p.id) && len(m.Voters) > 2 {
 					kind = replica.AddLearner
 				}
+				changes := []replica.Change{{Kind: kind, ID: p.id}}
+				if o := c.nodes[c.rng.IntN(n)]; o != p && o != l && c.rng.IntN(2) == 0 { // by way of a joint configuration
+					changes = append(changes, replica.Change{Kind: replica.AddVoter, ID: o.id})
+				}
 				l.ops++
-				l.rep.ProposeConfChange(c.now, replica.RequestID{Hi: uint64(l.id)<<32 | uint64(l.run), Lo: l.ops}, []replica.Change{{Kind: kind, ID: p.id}}, nil)
+				l.rep.ProposeConfChange(c.now, replica.RequestID{Hi: uint64(l.id)<<32 | uint64(l.run), Lo: l.ops}, changes, nil)
 				c.pump(l)
 			}
 		case 7:
