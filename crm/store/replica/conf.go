@@ -217,3 +217,32 @@ func (r *Replica) Members() ConfState {
 		Learners: raftIDs(slices.Concat(r.conf.GetLearners(), r.conf.GetLearnersNext())),
 	}
 }
+
+// Surviving gives the save that makes the voter id the only member, without asking the others: for the survivor of two nodes
+// that has fenced its peer, and for the recovery of a cluster whose majority is lost for good. The caller vouches that every
+// other voter is off and that nobody else does the same; else two leaders may commit different entries. The owner ends the
+// replica, saves this, and starts a new one, which can lead alone at once (Campaign). Entries in the log that were not known to be committed are
+// committed then: after the loss of one of two voters that is all that was ever acknowledged; after a greater loss entries may be
+// missing. Other members come back by ProposeConfChange, first as learners, which ends their old configuration.
+//
+// A change of the members that waits uncommitted in the survivor's log is refused when it is applied, since the members are
+// others now. A former member that had already applied it must come back with an empty folder and a new raft id.
+func Surviving(s Storage, id membership.RaftID) (*Save, error) {
+	hs, cs, err := s.InitialState()
+	if err != nil {
+		return nil, fmt.Errorf("replica: survive: %w", err)
+	}
+	applied, err := s.Applied()
+	if err != nil {
+		return nil, fmt.Errorf("replica: survive: %w", err)
+	}
+	if applied == 0 || !slices.Contains(slices.Concat(cs.GetVoters(), cs.GetVotersOutgoing()), uint64(id)) {
+		return nil, fmt.Errorf("replica: survive: raft id %d is not a voter here (voters %v)", id, cs.GetVoters())
+	}
+	return &Save{
+		// The term is a new one, so that nothing of an election that was under way counts.
+		HardState: &raftpb.HardState{Term: new(hs.GetTerm() + 1), Vote: new(uint64(0)), Commit: new(hs.GetCommit())},
+		Applied:   applied,
+		ConfState: &raftpb.ConfState{Voters: []uint64{uint64(id)}},
+	}, nil
+}

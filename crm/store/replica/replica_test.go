@@ -746,3 +746,66 @@ func TestSave_MergeReplaced(t *testing.T) {
 		t.Error("Saved() without a save gave no error")
 	}
 }
+
+// TestSurviving: of two nodes the leader dies; the survivor cannot lead before it is told that its peer is off, then leads alone with
+// all that was acknowledged, and takes the peer back.
+func TestSurviving(t *testing.T) {
+	for _, seed := range seeds(t, 20) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			cryptotest.SetGlobalRandom(t, seed)
+			c := newCluster(t, seed, nil)
+			c.grow(2)
+			for i := range 10 {
+				c.mustPropose(c.leader(), fmt.Sprint("write ", i))
+			}
+			acked := c.maxAck
+			c.propose(c.leader(), "perhaps on one disk only")
+			c.run(time.Duration(c.rng.Int64N(int64(4 * time.Millisecond))))
+			c.crash(c.node(1))
+			n := c.node(2)
+			c.leaderLost(n, 1)
+			c.run(20 * time.Second)
+			if c.leader() != nil {
+				t.Fatal("one of two voters leads without the other")
+			}
+			c.crash(n)
+			l, err := n.disk.Open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := replica.Surviving(l, 7); err == nil {
+				t.Error("Surviving() of a stranger gave no error")
+			}
+			s, err := replica.Surviving(l, 2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			mustNot(t, l.Save(*s))
+			l.Close()
+			c.start(n)
+			n.rep.Campaign(c.now)
+			c.pump(n)
+			c.wait("the survivor leads", 100*time.Millisecond, func() bool { return c.leader() == n })
+			if n.applied < acked {
+				t.Fatalf("survivor has applied %d, acknowledged is %d", n.applied, acked)
+			}
+			c.mustPropose(n, "alone")
+			c.start(c.node(1))
+			c.run(20 * time.Second)
+			if c.leader() != n {
+				t.Fatal("the returning node disturbed the survivor")
+			}
+			c.change(n, replica.Change{Kind: replica.AddLearner, ID: 1})
+			c.wait("the peer catches up", 5*time.Second, func() bool { return c.node(1).applied >= c.maxAck })
+			c.change(n, replica.Change{Kind: replica.AddVoter, ID: 1})
+			c.wait("all is settled", 5*time.Second, c.settled)
+		})
+	}
+}
+
+func mustNot(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
