@@ -208,7 +208,7 @@ func (l *Launcher) sweep() {
 	l.emptying = slices.DeleteFunc(l.emptying, func(dir string) bool { return removeGroup(dir) == nil })
 }
 
-// SweepGroups removes the empty groups that an earlier process left behind, except those in keep.
+// SweepGroups removes the empty groups that an earlier process left behind.
 func (l *Launcher) SweepGroups() {
 	l.mu.Lock()
 	dir := l.group.dir

@@ -96,6 +96,7 @@ const resultTail = 16 << 10
 // Started of the spec are filled in from the arguments. Output takes at most output bytes in the result.
 func (l *Launcher) RunAgent(ctx context.Context, req agents.Request, program Program, spec Spec, secrets map[string]agents.Secret, output int) (agents.Result, agents.Execution) {
 	spec.Path, spec.Timeout, spec.Tail = program.Path, req.Timeout, max(resultTail, min(2*output, MaxTail))
+	spec.Label = fmt.Sprintf("%s %s %s", req.Resource, req.Operation, req.ID)
 	exe := agents.Execution{File: program.Path, SHA256: program.SHA256, Args: spec.Args, UID: os.Geteuid()}
 	if spec.User != nil {
 		exe.UID = int(spec.User.UID)

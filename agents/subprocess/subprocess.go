@@ -75,11 +75,16 @@ type Config struct {
 	Cgroup string
 	// CgroupName names the directory below this process's own control group; "" = "runs".
 	CgroupName string
+	// Journal is a directory (made with mode 0700) in which each run has a file while it goes on, so that the
+	// next process can end what this one left when it was killed (Recover). It needs to outlive the process,
+	// not the machine. "" = none.
+	Journal string
 }
 
 // Launcher starts programs. Make it with New.
 type Launcher struct {
-	group cgroup
+	group   cgroup
+	journal string
 
 	// starting is held while a process is started and while orphans are reaped, so that a process which was
 	// started but is not yet in mains is never taken for an orphan.
@@ -100,7 +105,22 @@ func New(cfg Config) (*Launcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Launcher{group: group, mains: map[int]bool{}}
+	l := &Launcher{group: group, journal: cfg.Journal, mains: map[int]bool{}}
+	if l.journal != "" {
+		if !filepath.IsAbs(l.journal) {
+			return nil, fmt.Errorf("journal of runs %q: the path must be absolute", l.journal)
+		}
+		if err := os.MkdirAll(l.journal, 0o700); err != nil {
+			return nil, fmt.Errorf("journal of runs: %w", err)
+		}
+		info, err := os.Stat(l.journal)
+		if err != nil {
+			return nil, fmt.Errorf("journal of runs: %w", err)
+		}
+		if err := CurrentOwner().Check(l.journal, info); err != nil {
+			return nil, fmt.Errorf("journal of runs: %w", err)
+		}
+	}
 	if group.version == 0 {
 		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 			return nil, fmt.Errorf("become the reaper of orphans: %w", err)
@@ -167,6 +187,8 @@ type Spec struct {
 	// that must hold from the first on belong on this process, from which all inherit. Together with User they
 	// need CAP_SYS_RESOURCE.
 	Limits []Limit
+	// Label says in the journal what the run is for; one line.
+	Label string
 	// Started, if not nil, is called with the pid and control group once the program runs.
 	Started func(pid int, cgroup, mark string)
 }
@@ -297,12 +319,16 @@ func (l *Launcher) start(spec *Spec) (*run, error) {
 		attr.Sys.Credential = &syscall.Credential{Uid: u.UID, Gid: u.GID, Groups: u.Groups}
 	}
 	argv := append([]string{spec.Path}, spec.Args...)
+	if err := l.enterJournal(r); err != nil {
+		return fail(err, in, outR, outW, errR, errW, r.stdin)
+	}
 	r.started = time.Now()
 	r.proc, r.cgroup, r.version, err = l.spawn(spec.Path, argv, attr, r.mark)
 	in.Close()
 	outW.Close()
 	errW.Close()
 	if err != nil {
+		l.leaveJournal(r)
 		return fail(err, outR, errR, r.stdin)
 	}
 	r.pid = r.proc.Pid
@@ -314,6 +340,7 @@ func (l *Launcher) start(spec *Spec) (*run, error) {
 			l.killTree(r)
 			l.reap(r)
 			l.dropGroup(r)
+			l.leaveJournal(r)
 			return fail(fmt.Errorf("set limit %d to %d: %w", limit.Resource, limit.Value, err), outR, errR, r.stdin)
 		}
 	}
@@ -438,10 +465,12 @@ func (l *Launcher) finish(ctx context.Context, r *run) Outcome {
 		l.starting.Unlock()
 		_ = r.proc.Release()
 		l.keepGroup(r)
+		l.leaveJournal(r)
 		return o
 	}
 	o.Exit, o.Signal = l.reap(r)
 	l.dropGroup(r)
+	l.leaveJournal(r)
 	return o
 }
 

@@ -434,3 +434,60 @@ func TestFindCgroup_Refused(t *testing.T) {
 		}
 	}
 }
+
+// A process that starts agents is killed in the middle; the next one ends the run that went on, and leaves
+// the service that an earlier run had started.
+func TestRecover(t *testing.T) {
+	if dir := os.Getenv("QUORATE_RECOVER"); dir != "" {
+		l, err := New(Config{Cgroup: os.Getenv("QUORATE_CGROUP"), CgroupName: "quorate-recover-" + filepath.Base(dir), Journal: filepath.Join(dir, "journal")})
+		if err == nil {
+			_, err = l.Exec(context.Background(), Spec{Path: filepath.Join(dir, "start"), Env: basic, Timeout: time.Minute})
+		}
+		if err == nil {
+			_, err = l.Exec(context.Background(), Spec{Path: filepath.Join(dir, "hang"), Env: basic, Timeout: time.Minute, Label: "db stop a.1"})
+		}
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	for _, kind := range kinds(t) {
+		t.Run(kind, func(t *testing.T) {
+			dir := t.TempDir()
+			must(t, os.WriteFile(filepath.Join(dir, "start"), []byte("#!/bin/sh\nsetsid sh -c 'echo $$ >"+dir+"/service; exec sleep 1000' >/dev/null 2>&1 &\nwhile [ ! -s "+dir+"/service ]; do :; done\n"), 0o755))
+			must(t, os.WriteFile(filepath.Join(dir, "hang"), []byte("#!/bin/sh\ntrap '' TERM\nsleep 1000 & echo $! >"+dir+"/child\necho $$ >"+dir+"/main\nwait\nsleep 1000\n"), 0o755))
+			self, err := os.Executable()
+			must(t, err)
+			proc, err := os.StartProcess(self, []string{self, "-test.run=^TestRecover$"}, &os.ProcAttr{
+				Env: append(os.Environ(), "QUORATE_RECOVER="+dir, "QUORATE_CGROUP="+kind), Files: []*os.File{nil, nil, os.Stderr}})
+			must(t, err)
+			waitFor(t, "the operation to hang", func() bool {
+				text, _ := os.ReadFile(filepath.Join(dir, "main"))
+				return len(text) > 0
+			})
+			must(t, proc.Kill())
+			_, err = proc.Wait()
+			must(t, err)
+			service, main, child := pidFrom(t, filepath.Join(dir, "service")), pidFrom(t, filepath.Join(dir, "main")), pidFrom(t, filepath.Join(dir, "child"))
+			defer syscall.Kill(service, syscall.SIGKILL)
+			if !alive(main) || !alive(service) {
+				t.Fatal("the operation or the service died with its starter; nothing to recover")
+			}
+			l, err := New(Config{Cgroup: kind, CgroupName: "quorate-recover-" + filepath.Base(dir), Journal: filepath.Join(dir, "journal")})
+			must(t, err)
+			got, err := l.Recover()
+			if err != nil || len(got) != 1 || got[0] != (Interrupted{Label: "db stop a.1", Path: filepath.Join(dir, "hang")}) {
+				t.Errorf("Recover() = %+v, %v", got, err)
+			}
+			if alive(main) || alive(child) || !alive(service) {
+				t.Errorf("main alive %v, child alive %v, service alive %v, want only the service", alive(main), alive(child), alive(service))
+			}
+			if got, err := l.Recover(); err != nil || len(got) != 0 {
+				t.Errorf("second Recover() = %+v, %v, want nothing", got, err)
+			}
+			_ = syscall.Kill(service, syscall.SIGKILL)
+			must(t, l.Close())
+			if l.group.dir != "" {
+				waitFor(t, "the control groups to be empty", func() bool { return removeGroup(l.group.dir) == nil })
+			}
+		})
+	}
+}
