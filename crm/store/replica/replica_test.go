@@ -809,3 +809,22 @@ func mustNot(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+// TestLeaderLost_ToldLate: the second follower notices later than the first and ignores its PreVote; its own turn comes one stagger
+// after it was told, long before raft's timeout.
+func TestLeaderLost_ToldLate(t *testing.T) {
+	cryptotest.SetGlobalRandom(t, 6)
+	c := newCluster(t, 6, nil)
+	c.grow(3)
+	c.run(time.Second)
+	c.crash(c.node(1))
+	c.leaderLost(c.node(2), 1)
+	c.run(30 * time.Millisecond)
+	if l := c.leader(); l != nil {
+		t.Fatalf("node %d leads with one vote of three", l.id)
+	}
+	c.leaderLost(c.node(3), 1)
+	at := c.now
+	c.wait("a leader", 50*time.Millisecond+6*c.delay+6*c.disk+3*c.delay, func() bool { return c.leader() != nil })
+	t.Logf("node %d acts %v after the second was told", c.leader().id, c.now.Sub(at))
+}
