@@ -87,7 +87,9 @@ type AttributeSet struct {
 	Score string      // as written; "" = 0
 	Rules []rule.Rule // only the first counts (spec/01-inputs.md 7.1)
 	Pairs []NVPair
-	Pos   Pos `cbor:"-" json:"-"`
+
+	Comments []string // of property sets and defaults: comments before the statement
+	Pos      Pos      `cbor:"-" json:"-"`
 }
 
 // NVPair is one name with a value.
