@@ -61,6 +61,7 @@ func (s Status) Clone() Status {
 // Clone returns a deep copy.
 func (n NodeState) Clone() NodeState {
 	n.Attributes = CloneSets(n.Attributes)
+	n.Utilization = CloneSets(n.Utilization)
 	n.Extra = slices.Clone(n.Extra)
 	n.History = each(n.History, func(h ResourceHistory) ResourceHistory {
 		h.Extra = slices.Clone(h.Extra)

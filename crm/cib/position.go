@@ -9,7 +9,7 @@ func WithoutPositions(doc *Document) *Document {
 	out.Config.clearPositions()
 	out.Status = out.Status.Clone()
 	for i := range out.Status.Nodes {
-		clearSets(out.Status.Nodes[i].Attributes)
+		clearSets(out.Status.Nodes[i].Attributes, out.Status.Nodes[i].Utilization)
 	}
 	for i := range out.Status.Extra {
 		out.Status.Extra[i].Pos = Pos{}

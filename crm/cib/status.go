@@ -24,10 +24,11 @@ type NodeState struct {
 	NodeInMaintenance string // node_in_maintenance
 	ConnectionHost    string // connection_host
 
-	Attributes []AttributeSet // transient_attributes/instance_attributes
-	HasHistory bool           // an lrm element is there, even if empty
-	History    []ResourceHistory
-	Extra      []Attr
+	Attributes  []AttributeSet // transient_attributes/instance_attributes
+	Utilization []AttributeSet // transient_attributes/utilization
+	HasHistory  bool           // an lrm element is there, even if empty
+	History     []ResourceHistory
+	Extra       []Attr
 }
 
 // ResourceHistory is one lrm_resource: what is known of a resource on a node.

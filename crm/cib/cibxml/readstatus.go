@@ -95,9 +95,12 @@ func (d *decoder) nodeState() {
 		case "transient_attributes":
 			d.onlyAttributes("id")
 			for d.child() {
-				if string(d.name) == "instance_attributes" {
+				switch string(d.name) {
+				case "instance_attributes":
 					d.attributeSet(&n.Attributes)
-				} else {
+				case "utilization":
+					d.attributeSet(&n.Utilization)
+				default:
 					d.skip("is not known among transient attributes and is ignored")
 				}
 			}

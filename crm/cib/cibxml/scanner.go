@@ -319,8 +319,8 @@ func (s *scanner) declaration() bool {
 // instruction reads a processing instruction.
 func (s *scanner) instruction() bool {
 	rest := s.data[s.pos:]
-	end := bytes.Index(rest, []byte("?>"))
-	if end < 0 {
+	end := 2 + bytes.Index(rest[2:], []byte("?>"))
+	if end < 2 {
 		s.fail(s.pos, "the processing instruction has no end")
 		return false
 	}

@@ -42,10 +42,11 @@ func (w *writer) nodeState(n *cib.NodeState) {
 		w.opt(name, *nodeStateField(n, name))
 	}
 	w.attrs(n.Extra)
-	if len(n.Attributes) > 0 {
+	if len(n.Attributes)+len(n.Utilization) > 0 {
 		w.start("transient_attributes")
 		w.opt("id", n.ID)
 		w.sets("instance_attributes", n.Attributes)
+		w.sets("utilization", n.Utilization)
 		w.end("transient_attributes")
 	}
 	if n.HasHistory || len(n.History) > 0 {

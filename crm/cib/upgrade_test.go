@@ -1,0 +1,63 @@
+package cib_test
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/quorate/quorate/crm/cib"
+	"github.com/quorate/quorate/crm/cib/cibxml"
+)
+
+// TestUpgrade reads each testdata/upgrade/NAME.xml, upgrades it, and compares the result and the messages
+// with NAME.want. The head comment of each file says which rule it shows.
+func TestUpgrade(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(filepath.Join("testdata", "upgrade", "*.xml"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no test files: %v", err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			t.Parallel()
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			doc, problems, err := cibxml.Read(data)
+			if err != nil || len(problems) > 0 {
+				t.Fatalf("Read: %v %v", problems, err)
+			}
+			before := doc.Clone()
+			up, problems := cib.Upgrade(doc)
+			if !reflect.DeepEqual(doc, before) {
+				t.Error("Upgrade changed its input")
+			}
+			var got strings.Builder
+			for _, p := range problems {
+				got.WriteString(p.String() + "\n")
+			}
+			got.WriteString("----\n")
+			got.Write(cibxml.WriteConfiguration(&up.Config, cibxml.Options{}))
+			golden := strings.TrimSuffix(file, ".xml") + ".want"
+			if os.Getenv("REWRITE") != "" {
+				if err := os.WriteFile(golden, []byte(got.String()), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.String() != string(want) {
+				t.Errorf("Upgrade() =\n%s\nwant\n%s", got.String(), want)
+			}
+			again, problems := cib.Upgrade(up)
+			if len(problems) > 0 || !reflect.DeepEqual(again.Config.Resources, up.Config.Resources) {
+				t.Errorf("a second upgrade finds more to do: %v", problems)
+			}
+		})
+	}
+}
