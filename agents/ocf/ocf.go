@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/quorate/quorate/agents"
@@ -22,9 +21,6 @@ import (
 
 // DefaultRoot is the OCF root of Linux distributions; agents lie in resource.d below it.
 const DefaultRoot = "/usr/lib/ocf"
-
-// maxCached bounds the remembered metadata, 1 MiB each at most and 10 KiB usually.
-const maxCached = 256
 
 // Config says where agents are.
 type Config struct {
@@ -38,10 +34,8 @@ type Config struct {
 
 // Agent is the OCF class.
 type Agent struct {
-	cfg Config
-
-	mu    sync.Mutex
-	cache map[string][]byte // metadata by path and SHA-256 of the agent
+	cfg      Config
+	metadata subprocess.MetadataCache
 }
 
 var _ agents.Agent = (*Agent)(nil)
@@ -57,7 +51,7 @@ func New(cfg Config) (*Agent, error) {
 	if cfg.Host.OCFRoot == "" {
 		cfg.Host.OCFRoot = DefaultRoot
 	}
-	return &Agent{cfg: cfg, cache: map[string][]byte{}}, nil
+	return &Agent{cfg: cfg}, nil
 }
 
 // find looks for the agent's file. One that is refused is not searched for elsewhere: what stands first is
@@ -106,37 +100,10 @@ func (a *Agent) Metadata(ctx context.Context, ref agents.Ref) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	key := program.Path + " " + program.SHA256
-	a.mu.Lock()
-	text, found := a.cache[key]
-	a.mu.Unlock()
-	if found {
-		return text, nil
-	}
 	req := agents.Request{ID: "meta-data", Resource: ref.Type, Agent: ref, Operation: agents.OpMetadata, Timeout: subprocess.MetadataTimeout}
-	o, err := a.cfg.Launcher.Exec(ctx, subprocess.Spec{
-		Path: program.Path, Args: []string{string(agents.OpMetadata)}, Env: agents.Environment(a.cfg.Host, req, nil),
-		User: a.cfg.User, Grace: a.cfg.Grace, Timeout: req.Timeout, Head: agents.MaxMetadata + 1, Tail: agents.MaxReason,
+	return a.metadata.Get(ctx, a.cfg.Launcher, ref, program, subprocess.Spec{
+		Args: []string{string(agents.OpMetadata)}, Env: agents.Environment(a.cfg.Host, req, nil), User: a.cfg.User, Grace: a.cfg.Grace,
 	})
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("metadata of %s: %w", ref, err)
-	case o.Cancelled:
-		return nil, fmt.Errorf("metadata of %s: %w", ref, ctx.Err())
-	case o.TimedOut:
-		return nil, fmt.Errorf("metadata of %s: no answer within %v: %w", ref, req.Timeout, agents.ErrMetadata)
-	case o.Exit != 0:
-		return nil, fmt.Errorf("metadata of %s: the agent ended with %v (%s): %w", ref, agents.ExitCode(o.Exit), agents.CleanLine(string(o.Stderr.Tail), agents.MaxReason), agents.ErrMetadata)
-	case o.Stdout.Total > agents.MaxMetadata:
-		return nil, fmt.Errorf("metadata of %s: %d bytes: at most %d: %w", ref, o.Stdout.Total, agents.MaxMetadata, agents.ErrMetadata)
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if len(a.cache) >= maxCached {
-		clear(a.cache)
-	}
-	a.cache[key] = o.Stdout.Head
-	return o.Stdout.Head, nil
 }
 
 // List implements agents.Agent. It names the files that look like agents; whether one is refused shows when

@@ -3,6 +3,7 @@ package runner
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"net"
@@ -598,4 +599,51 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("decode(encode(m)) = %v for %+v", err, m)
 		}
 	})
+}
+
+// Each of a hundred runs has its record, and the chain of records verifies.
+func TestRun_EveryRunIsInTheChain(t *testing.T) {
+	t.Parallel()
+	base := t.TempDir()
+	secretFile(t, filepath.Join(base, "agents/p/T"), "#!/bin/sh\nexit 7\n", 0o755)
+	launcher, err := subprocess.New(subprocess.Config{CgroupName: "quorate-runner-test-" + strconv.Itoa(os.Getpid())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer launcher.Close()
+	dir, err := subprocess.NewDirectory(filepath.Join(base, "agents"), subprocess.CurrentOwner(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	class, err := ocf.New(ocf.Config{Launcher: launcher, Directories: []*subprocess.Directory{dir}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	records, err := audit.Open(audit.Config{Dir: filepath.Join(base, "audit"), Node: "n1", Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := connect(t, newRunner(t, Config{Classes: map[string]agents.Agent{"ocf": class}, Audit: records}))
+	for i := range 100 {
+		if err := n.Start(request(strconv.Itoa(i), nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 100 {
+		if res := receive(t, "a result", n.results); res.RC != 7 {
+			t.Errorf("result = %+v", res)
+		}
+	}
+	head, err := n.Audit(context.Background(), "config-write", map[string]any{"text": "x"}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := records.Close(); err != nil {
+		t.Fatal(err)
+	}
+	report, err := audit.Verify(filepath.Join(base, "audit"), audit.Expect{Node: "n1", Heads: []audit.Head{{Node: head.Node, Seq: head.Seq, Hash: head.Hash}}})
+	if err != nil || report.Records-report.Checkpoints != 101 {
+		t.Errorf("Verify() = %+v, %v, want 101 records", report, err)
+	}
 }

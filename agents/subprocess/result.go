@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -180,3 +181,48 @@ func FindResult(req agents.Request, err error) agents.Result {
 // MetadataTimeout bounds the run of an agent that is asked for its metadata, where nobody said otherwise.
 // Agents in Python take a second on a busy machine.
 const MetadataTimeout = 30 * time.Second
+
+// maxCachedMetadata bounds the remembered metadata: 10 KiB each usually, 1 MiB at most.
+const maxCachedMetadata = 256
+
+// MetadataCache asks agents for their metadata and remembers it until the program file changes. The zero value
+// is ready; it may be used by several goroutines.
+type MetadataCache struct {
+	mu    sync.Mutex
+	texts map[string][]byte // by path and SHA-256
+}
+
+// Get returns what the program prints when it is run as the spec says; Path, Timeout, Head and Tail of the
+// spec are filled in. A program that fails, does not answer or prints too much gives agents.ErrMetadata.
+func (c *MetadataCache) Get(ctx context.Context, l *Launcher, ref agents.Ref, program Program, spec Spec) ([]byte, error) {
+	key := program.Path + " " + program.SHA256
+	c.mu.Lock()
+	text, found := c.texts[key]
+	c.mu.Unlock()
+	if found {
+		return text, nil
+	}
+	spec.Path, spec.Timeout = program.Path, MetadataTimeout
+	spec.Head, spec.Tail = agents.MaxMetadata+1, agents.MaxReason
+	spec.Label = fmt.Sprintf("metadata of %s", ref)
+	o, err := l.Exec(ctx, spec)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("metadata of %s: %w", ref, err)
+	case o.Cancelled:
+		return nil, fmt.Errorf("metadata of %s: %w", ref, ctx.Err())
+	case o.TimedOut:
+		return nil, fmt.Errorf("metadata of %s: no answer within %v: %w", ref, spec.Timeout, agents.ErrMetadata)
+	case o.Exit != 0:
+		return nil, fmt.Errorf("metadata of %s: the agent ended with code %d (%s): %w", ref, o.Exit, agents.CleanLine(string(o.Stderr.Tail), agents.MaxReason), agents.ErrMetadata)
+	case o.Stdout.Total > agents.MaxMetadata:
+		return nil, fmt.Errorf("metadata of %s: %d bytes: at most %d: %w", ref, o.Stdout.Total, agents.MaxMetadata, agents.ErrMetadata)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.texts) >= maxCachedMetadata || c.texts == nil {
+		c.texts = map[string][]byte{}
+	}
+	c.texts[key] = o.Stdout.Head
+	return o.Stdout.Head, nil
+}

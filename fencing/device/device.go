@@ -27,7 +27,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/quorate/quorate/agents"
@@ -42,8 +41,7 @@ const (
 	// StatusOff is the exit code of the operation status for a plug that is off.
 	StatusOff agents.ExitCode = 2
 
-	prefix    = "fence_"
-	maxCached = 128 // remembered metadata
+	prefix = "fence_"
 )
 
 // Config says where fence agents are.
@@ -58,10 +56,8 @@ type Config struct {
 
 // Agent is the class of fence agents.
 type Agent struct {
-	cfg Config
-
-	mu    sync.Mutex
-	cache map[string][]byte // metadata by path and SHA-256
+	cfg      Config
+	metadata subprocess.MetadataCache
 }
 
 var _ agents.Agent = (*Agent)(nil)
@@ -74,7 +70,7 @@ func New(cfg Config) (*Agent, error) {
 	if len(cfg.Directories) == 0 {
 		return nil, errors.New("fence agents: no directory of agents is given")
 	}
-	return &Agent{cfg: cfg, cache: map[string][]byte{}}, nil
+	return &Agent{cfg: cfg}, nil
 }
 
 func (a *Agent) find(ref agents.Ref) (subprocess.Program, error) {
@@ -188,37 +184,10 @@ func (a *Agent) Metadata(ctx context.Context, ref agents.Ref) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	key := program.Path + " " + program.SHA256
-	a.mu.Lock()
-	text, found := a.cache[key]
-	a.mu.Unlock()
-	if found {
-		return text, nil
-	}
 	// On standard input as all else: some agents know no options, all know this.
-	o, err := a.cfg.Launcher.Exec(ctx, subprocess.Spec{
-		Path: program.Path, Env: a.environment(), Stdin: []byte("action=metadata\n"), User: a.cfg.User, Grace: a.cfg.Grace,
-		Timeout: subprocess.MetadataTimeout, Head: agents.MaxMetadata + 1, Tail: agents.MaxReason,
+	return a.metadata.Get(ctx, a.cfg.Launcher, ref, program, subprocess.Spec{
+		Env: a.environment(), Stdin: []byte("action=metadata\n"), User: a.cfg.User, Grace: a.cfg.Grace,
 	})
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("metadata of %s: %w", ref, err)
-	case o.Cancelled:
-		return nil, fmt.Errorf("metadata of %s: %w", ref, ctx.Err())
-	case o.TimedOut:
-		return nil, fmt.Errorf("metadata of %s: no answer within %v: %w", ref, subprocess.MetadataTimeout, agents.ErrMetadata)
-	case o.Exit != 0:
-		return nil, fmt.Errorf("metadata of %s: the agent ended with code %d (%s): %w", ref, o.Exit, agents.CleanLine(string(o.Stderr.Tail), agents.MaxReason), agents.ErrMetadata)
-	case o.Stdout.Total > agents.MaxMetadata:
-		return nil, fmt.Errorf("metadata of %s: %d bytes: at most %d: %w", ref, o.Stdout.Total, agents.MaxMetadata, agents.ErrMetadata)
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if len(a.cache) >= maxCached {
-		clear(a.cache)
-	}
-	a.cache[key] = o.Stdout.Head
-	return o.Stdout.Head, nil
 }
 
 // List implements agents.Agent.
