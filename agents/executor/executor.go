@@ -21,7 +21,9 @@
 //   - Start, stop, migrate_to and migrate_from end the recurring monitors of their resource, because
 //     operation history counts them as gone (spec/02-state.md section 9.9).
 //   - After a restart of the process runs that still go on are adopted: their resource is busy until they
-//     finish, and their results are reported as those of the actions that started them.
+//     finish, and their results are reported as those of the actions that started them (without digest,
+//     which the runner does not know). Nothing runs before Adopt was called, since until then it is not
+//     known what runs already.
 //
 // Times are nanoseconds of the monotonic clock of the process (identity.Instant).
 package executor
@@ -218,11 +220,12 @@ type job struct {
 
 // Core is the executor of one node.
 type Core struct {
-	cfg  Config
-	call int64
-	now  identity.Instant
-	term uint64 // newest decision seen
-	idx  uint64
+	cfg     Config
+	call    int64
+	adopted bool // Adopt was called
+	now     identity.Instant
+	term    uint64 // newest decision seen
+	idx     uint64
 
 	actions  []*job          // waiting actions, oldest first
 	waiting  []*job          // waiting monitor runs, oldest first
@@ -234,7 +237,7 @@ type Core struct {
 	order    []Key           // of finished, oldest first
 	queued   map[string]int  // waiting actions by resource
 	out      Output
-	due      map[monitorKey]struct{} // keys of SetRecurring, reused
+	wanted   map[monitorKey]struct{} // keys of SetRecurring, reused
 }
 
 // New makes a Core.
@@ -248,7 +251,7 @@ func New(cfg Config) (*Core, error) {
 	return &Core{
 		cfg: cfg, call: cfg.LastCall,
 		running: map[string]*job{}, busy: map[string]*job{}, active: map[Key]bool{},
-		finished: map[Key]Result{}, queued: map[string]int{}, due: map[monitorKey]struct{}{},
+		finished: map[Key]Result{}, queued: map[string]int{}, wanted: map[monitorKey]struct{}{},
 	}, nil
 }
 
@@ -311,7 +314,7 @@ func (c *Core) Do(now identity.Instant, s Start) {
 	if s.Request.Interval > 0 {
 		c.addMonitor(s, j)
 	} else if endsMonitors(s.Request.Operation) {
-		c.endMonitors(now, func(m *monitor) bool { return m.key.resource == j.resource }, "ended by "+string(s.Request.Operation))
+		c.endMonitors(func(m *monitor) bool { return m.key.resource == j.resource }, "ended by "+string(s.Request.Operation))
 	}
 	c.actions = append(c.actions, j)
 	c.queued[j.resource]++
@@ -332,7 +335,7 @@ func endsMonitors(op agents.Operation) bool {
 // addMonitor sets up the recurring monitor whose first run is the job. One of the same key is replaced.
 func (c *Core) addMonitor(s Start, j *job) {
 	key := monitorKey{s.Request.Resource, s.Request.Operation, s.Request.Interval}
-	c.endMonitors(j.queued, func(m *monitor) bool { return m.key == key }, "replaced")
+	c.endMonitors(func(m *monitor) bool { return m.key == key }, "replaced")
 	m := &monitor{key: key, origin: s.Key, first: true, request: s.Request, digest: s.Digest, aligned: s.Aligned, due: never, job: j}
 	j.monitor = m
 	i, _ := slices.BinarySearchFunc(c.monitors, key, func(m *monitor, k monitorKey) int { return m.key.compare(k) })
@@ -341,7 +344,7 @@ func (c *Core) addMonitor(s Start, j *job) {
 
 // endMonitors removes monitors. A run that goes on finishes unheard; an action whose first result is still
 // to come gets the result that it was cancelled.
-func (c *Core) endMonitors(now identity.Instant, which func(*monitor) bool, reason string) {
+func (c *Core) endMonitors(which func(*monitor) bool, reason string) {
 	kept := c.monitors[:0]
 	var ended []*monitor
 	for _, m := range c.monitors {
@@ -395,7 +398,7 @@ func (c *Core) Cancel(now identity.Instant, s CancelStart) {
 		return
 	}
 	key := monitorKey{s.Resource, s.Operation, s.Interval}
-	c.endMonitors(now, func(m *monitor) bool { return m.key == key }, "cancelled")
+	c.endMonitors(func(m *monitor) bool { return m.key == key }, "cancelled")
 	c.call++
 	j := &job{resource: s.Resource, call: c.call, action: true, key: s.Key, request: agents.Request{Resource: s.Resource, Operation: s.Operation, Interval: s.Interval}}
 	c.finish(j, agents.Result{Status: agents.StatusDone, RC: agents.RCOK})
@@ -413,7 +416,7 @@ func (c *Core) CancelAction(now identity.Instant, key Key) {
 			continue
 		}
 		if m := j.monitor; m != nil {
-			c.endMonitors(now, func(x *monitor) bool { return x == m }, "cancelled")
+			c.endMonitors(func(x *monitor) bool { return x == m }, "cancelled")
 		} else {
 			c.dropWaiting(j)
 			c.call++
@@ -435,11 +438,11 @@ func (c *Core) CancelAction(now identity.Instant, key Key) {
 // it end, the others go on as they are (with the parameters of the list). Nothing runs at once: first runs are
 // spread over the interval. The list comes from the document after a restart.
 func (c *Core) SetRecurring(now identity.Instant, list []Recurring) {
-	clear(c.due)
+	clear(c.wanted)
 	for _, r := range list {
-		c.due[monitorKey{r.Request.Resource, r.Request.Operation, r.Request.Interval}] = struct{}{}
+		c.wanted[monitorKey{r.Request.Resource, r.Request.Operation, r.Request.Interval}] = struct{}{}
 	}
-	c.endMonitors(now, func(m *monitor) bool { _, wanted := c.due[m.key]; return !wanted }, "no longer wanted")
+	c.endMonitors(func(m *monitor) bool { _, stays := c.wanted[m.key]; return !stays }, "no longer wanted")
 	for _, r := range list {
 		key := monitorKey{r.Request.Resource, r.Request.Operation, r.Request.Interval}
 		r.Request.ID = "x"
@@ -517,8 +520,10 @@ func addMod(a, b, m int64) int64 {
 }
 
 // Adopt tells of runs that go on from before a restart of the process, and of those that finished meanwhile
-// (whose results follow by RunFinished). Their resources are busy until then.
+// (whose results follow by RunFinished). Their resources are busy until then. It must be called once at the
+// beginning, also if there are none: nothing is started before.
 func (c *Core) Adopt(now identity.Instant, runs []Running) {
+	c.adopted = true
 	for _, r := range runs {
 		if _, known := c.running[r.ID]; known || !r.Finished && c.busy[r.Resource] != nil {
 			continue
@@ -729,6 +734,9 @@ func (c *Core) schedule(now identity.Instant) {
 		}
 		m.job = &job{resource: m.key.resource, request: m.request, digest: m.digest, queued: now, monitor: m, guard: never, preempt: never}
 		c.waiting = append(c.waiting, m.job)
+	}
+	if !c.adopted {
+		return
 	}
 	free := c.cfg.MaxParallel - c.countRunning()
 	c.actions, free = c.startFrom(now, c.actions, free)

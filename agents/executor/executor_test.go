@@ -27,6 +27,7 @@ func core(t testing.TB, cfg Config) *Core {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.Adopt(0, nil)
 	return c
 }
 
@@ -399,6 +400,22 @@ func TestAdopt(t *testing.T) {
 	expect(t, c, "run a.1.1.2.14.7 stop a; result 1 start a call 12: ok first")
 }
 
+func TestNothingRunsBeforeAdopt(t *testing.T) {
+	t.Parallel()
+	c, err := New(Config{Incarnation: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Do(0, action(1, "a", "stop", 0))
+	c.SetRecurring(0, []Recurring{{Request: request("b", "monitor", time.Second)}})
+	c.Tick(5 * sec)
+	expect(t, c, "")
+	c.Adopt(6*sec, []Running{{ID: "a.1.1.9.3.5", Resource: "a", Operation: "start", Timeout: 20 * time.Second}})
+	expect(t, c, "run m.4.7 monitor b")
+	c.RunFinished(7*sec, done("a.1.1.9.3.5", 0))
+	expect(t, c, "run a.1.1.1.5.7 stop a; result 9 start a call 3: ok first")
+}
+
 func TestSetRecurring(t *testing.T) {
 	t.Parallel()
 	c := core(t, Config{})
@@ -488,6 +505,7 @@ func play(t *rapid.T, events []event) (said []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.Adopt(0, nil)
 	now := identity.Instant(0)
 	running := map[string]agents.Request{}
 	ran := map[uint64]bool{}

@@ -83,8 +83,8 @@ func InheritedListener() (net.Listener, error) {
 }
 
 // Run serves the connection until ctx ends (nil) or the runner is gone (ErrGone, or what it did wrong).
-func (c *Client) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
+func (c *Client) Run(parent context.Context) error {
+	ctx, cancel := context.WithCancel(parent)
 	stop := context.AfterFunc(ctx, func() { c.conn.Close() })
 	var writer sync.WaitGroup
 	defer func() {
@@ -99,7 +99,7 @@ func (c *Client) Run(ctx context.Context) error {
 		return err
 	}
 	if _, err := c.conn.Write(frame); err != nil {
-		return c.failed(ctx, err)
+		return c.failed(parent, err)
 	}
 	writer.Go(func() { c.write(ctx) })
 	var runs []RunInfo
@@ -109,7 +109,7 @@ func (c *Client) Run(ctx context.Context) error {
 			err = checkHello(m)
 		}
 		if err != nil {
-			return c.failed(ctx, err)
+			return c.failed(parent, err)
 		}
 		runs, more = append(runs, m.Hello.Runs...), m.Hello.More
 	}
@@ -117,7 +117,7 @@ func (c *Client) Run(ctx context.Context) error {
 	for {
 		m, err := readMessage(c.conn)
 		if err != nil {
-			return c.failed(ctx, err)
+			return c.failed(parent, err)
 		}
 		switch {
 		case m.Kind == KindResult && m.Result != nil:
@@ -136,6 +136,8 @@ func (c *Client) Run(ctx context.Context) error {
 	}
 }
 
+// failed says what the end of the connection means. The parent context is asked, because it ends before those
+// made from it.
 func (c *Client) failed(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil

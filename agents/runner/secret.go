@@ -110,8 +110,8 @@ func (s *Secrets) one(ref string) (string, error) {
 
 func (s *Secrets) variable(name string) (string, error) {
 	for _, pattern := range s.cfg.Environment {
-		prefix, any := strings.CutSuffix(pattern, "*")
-		if name == pattern || any && strings.HasPrefix(name, prefix) {
+		prefix, open := strings.CutSuffix(pattern, "*")
+		if name == pattern || open && strings.HasPrefix(name, prefix) {
 			value, found := s.env(name)
 			if !found {
 				return "", fmt.Errorf("variable %s is not set for quorated", agents.CleanLine(name, agents.MaxNameLength))

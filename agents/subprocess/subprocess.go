@@ -582,13 +582,36 @@ func children() []int {
 	if err != nil {
 		return nil
 	}
+	read := false
 	for _, task := range tasks {
 		list, err := os.ReadFile("/proc/self/task/" + task.Name() + "/children")
 		if err != nil {
 			continue // the thread ended
 		}
+		read = true
 		for field := range strings.FieldsSeq(string(list)) {
 			if pid, err := strconv.Atoi(field); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	if !read {
+		return childrenByParent() // a kernel without CONFIG_PROC_CHILDREN
+	}
+	return pids
+}
+
+// childrenByParent finds the children of this process by looking at all processes.
+func childrenByParent() []int {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	var pids []int
+	self := os.Getpid()
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err == nil {
+			if s, err := readStat(pid); err == nil && s.parent == self {
 				pids = append(pids, pid)
 			}
 		}
@@ -630,8 +653,8 @@ type ChildSpec struct {
 }
 
 // StartChild starts a program in its own process group, in this process's control group, with standard
-// output and error of this process. The child is killed when this process dies, if the thread that started it
-// lives on; the caller arranges that by runtime.LockOSThread or does not rely on it.
+// output and error of this process. It is not killed when this process dies; the node process sees the end of
+// its connection then, and ends itself.
 func (l *Launcher) StartChild(spec ChildSpec) (*Child, error) {
 	if !filepath.IsAbs(spec.Path) {
 		return nil, fmt.Errorf("program %q: the path must be absolute", spec.Path)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -489,5 +490,48 @@ func TestRecover(t *testing.T) {
 				waitFor(t, "the control groups to be empty", func() bool { return removeGroup(l.group.dir) == nil })
 			}
 		})
+	}
+}
+
+func TestChildren(t *testing.T) {
+	l := launcher(t, "")
+	c, err := l.StartChild(ChildSpec{Path: "/bin/sleep", Args: []string{"1000"}, Env: basic})
+	must(t, err)
+	for what, list := range map[string][]int{"children": children(), "childrenByParent": childrenByParent()} {
+		if !slices.Contains(list, c.PID) {
+			t.Errorf("%s() = %v, want %d in it", what, list, c.PID)
+		}
+	}
+	must(t, c.Signal(syscall.SIGKILL))
+	if exit, sig, err := c.Wait(); exit != -1 || sig != syscall.SIGKILL || err != nil {
+		t.Errorf("Wait() = %d, %v, %v, want SIGKILL", exit, sig, err)
+	}
+}
+
+// A descriptor that this process inherited without close-on-exec does not reach a program, except one that is kept.
+func TestSeal(t *testing.T) {
+	l := launcher(t, "")
+	r, w, err := os.Pipe()
+	must(t, err)
+	defer r.Close()
+	defer w.Close()
+	leak, err := unix.Dup(int(r.Fd())) // a plain dup has no close-on-exec
+	must(t, err)
+	defer unix.Close(leak)
+	kept, err := unix.Dup(int(r.Fd()))
+	must(t, err)
+	defer unix.Close(kept)
+	open := func() []string {
+		o, err := l.Exec(context.Background(), Spec{Path: script(t, `for fd in /proc/$$/fd/*; do echo "${fd##*/}"; done`), Env: basic, Timeout: 10 * time.Second, Tail: 1000})
+		must(t, err)
+		return strings.Fields(string(o.Stdout.Tail))
+	}
+	if before := open(); !slices.Contains(before, strconv.Itoa(leak)) {
+		t.Fatalf("descriptors before = %v, want %d among them: the test shows nothing", before, leak)
+	}
+	must(t, Seal(kept))
+	after := open()
+	if slices.Contains(after, strconv.Itoa(leak)) || !slices.Contains(after, strconv.Itoa(kept)) {
+		t.Errorf("descriptors after = %v, want %d and not %d", after, kept, leak)
 	}
 }
