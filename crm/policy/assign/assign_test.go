@@ -152,6 +152,9 @@ func (b *builder) activate(r *model.Resource, names, role string) {
 		n := b.node(name)
 		r.Active = append(r.Active, n)
 		n.Running = append(n.Running, r)
+		if !r.Managed { // as reading the history does
+			insertDeep(r, n, model.Infinity)
+		}
 		if n.Index < len(r.Known) {
 			r.Known[n.Index] = true
 		}

@@ -1,6 +1,7 @@
 package assign
 
 import (
+	"github.com/quorate/quorate/crm/cib"
 	"github.com/quorate/quorate/crm/policy/model"
 )
 
@@ -61,7 +62,7 @@ func compareBool(x, y bool) int {
 
 // compare returns a negative number when x comes first.
 func (o *instanceOrder) compare(x, y *model.Resource) int {
-	nx, ny := currentNode(x), currentNode(y)
+	nx, ny := o.a.currentNode(x), o.a.currentNode(y)
 	if nx != nil && ny != nil {
 		if p, q := len(activeNodes(x)), len(activeNodes(y)); p != q {
 			return p - q
@@ -113,7 +114,7 @@ func (o *instanceOrder) colocation(x *model.Resource) int32 {
 	if s, ok := o.colocate[x]; ok {
 		return s
 	}
-	a, n := o.a, currentNode(x)
+	a, n := o.a, o.a.currentNode(x)
 	t := a.borrow(nil)
 	for len(t) < len(a.byIndex) {
 		t = append(t, model.Entry{})
@@ -167,7 +168,7 @@ func (a *assigner) distribute(list []*model.Resource, parent *model.Resource, to
 			continue
 		}
 		if assigned >= total {
-			banAll(x)
+			a.banAll(x)
 		}
 		if n := a.instance(x, parent, nil, perNode, true); n != nil {
 			assigned++
@@ -178,7 +179,7 @@ func (a *assigner) distribute(list []*model.Resource, parent *model.Resource, to
 
 // keepNode is the node on which an instance should be kept if possible; nil = none.
 func (a *assigner) keepNode(x, parent *model.Resource, optimal int) *model.Node {
-	n := currentNode(x)
+	n := a.currentNode(x)
 	if n == nil || x.Failed || !n.Available() || n.Score < 0 {
 		return nil
 	}
@@ -355,8 +356,13 @@ func (a *assigner) sequence() []*model.Resource {
 		t, ok := combined[r]
 		if !ok {
 			t = append(model.Table(nil), r.Allowed...)
-			for _, c := range a.startOf(r) {
-				a.merge(t, r, c.Primary, c, factor(c.Score), mergeOptions{asDependent: true})
+			if r.Kind == cib.Group {
+				// The last member leads through all the others to what the group is colocated with.
+				a.merge(t, r, r, &model.Colocation{Dependent: r, Primary: r, Attribute: uname}, 1, mergeOptions{asDependent: true, mustStayUsable: true})
+			} else {
+				for _, c := range colocations(r, true) {
+					a.merge(t, r, c.Primary, c, factor(c.Score), mergeOptions{asDependent: true})
+				}
 			}
 			settle(t)
 			combined[r] = t
@@ -369,7 +375,7 @@ func (a *assigner) sequence() []*model.Resource {
 			return x.Priority > y.Priority
 		}
 		tx, ty := table(x), table(y)
-		if p, q := nowScore(x, tx), nowScore(y, ty); p != q {
+		if p, q := a.nowScore(x, tx), a.nowScore(y, ty); p != q {
 			return p > q
 		}
 		for _, n := range ranking {
@@ -383,12 +389,9 @@ func (a *assigner) sequence() []*model.Resource {
 	return list
 }
 
-// startOf lists the colocations through which the preferences of r's primaries are taken.
-func (a *assigner) startOf(r *model.Resource) []*model.Colocation { return colocations(r, true) }
-
-// nowScore is the score on the current node.
-func nowScore(r *model.Resource, t model.Table) int32 {
-	if n := currentNode(r); n != nil {
+// nowScore is the score on the node where r counts as active now.
+func (a *assigner) nowScore(r *model.Resource, t model.Table) int32 {
+	if n := a.currentNode(r); n != nil {
 		return score(t, n)
 	}
 	return model.MinInfinity

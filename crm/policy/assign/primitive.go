@@ -38,7 +38,7 @@ func (a *assigner) primitive(r *model.Resource, prefer *model.Node, final bool) 
 	o := &a.c.Options
 	if r.Next == model.RoleStopped {
 		before := a.borrow(r.Allowed)
-		banAll(r)
+		a.banAll(r)
 		a.originDiff(r, before, r.Allowed, model.Origin{Kind: model.OriginTargetRole, ID: "target-role"})
 		a.giveBack(before)
 	} else if !o.Quorate && o.QuorumPolicy == model.QuorumFreeze && r.Next > r.Role {

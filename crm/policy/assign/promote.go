@@ -36,10 +36,7 @@ func (a *assigner) scoreApplies(r *model.Resource, n *model.Node) bool {
 	if !r.Unique {
 		if clone := cloneOf(r); clone != nil {
 			here, knownHere := siblingOn(clone, r, n)
-			if here != nil {
-				return here == r
-			}
-			if knownHere {
+			if here == r || here == nil && knownHere {
 				return true
 			}
 		}

@@ -28,15 +28,13 @@ func add(t model.Table, n *model.Node, s int32) {
 	}
 }
 
-// banAll forbids every node of r's table and of its descendants' tables.
-func banAll(r *model.Resource) {
-	for i := range r.Allowed {
-		if r.Allowed[i].Present {
-			r.Allowed[i].Score = model.MinInfinity
-		}
+// banAll forbids every node to r and its descendants. Nodes that are not in a table are put into it.
+func (a *assigner) banAll(r *model.Resource) {
+	for _, n := range a.c.Nodes {
+		r.Allowed[n.Index].Score, r.Allowed[n.Index].Present = model.MinInfinity, true
 	}
 	for _, child := range r.Children {
-		banAll(child)
+		a.banAll(child)
 	}
 }
 
@@ -224,17 +222,19 @@ func active(r *model.Resource) bool {
 	return false
 }
 
-// currentNode is the node where r counts as active now; of a group that of its first active member.
-func currentNode(r *model.Resource) *model.Node {
+// currentNode is the node where r counts as active now; of a group that is on several nodes, the one whose
+// state stands first in the document.
+func (a *assigner) currentNode(r *model.Resource) *model.Node {
 	if r.Kind == cib.Primitive {
 		return r.Current()
 	}
-	for _, child := range r.Children {
-		if n := currentNode(child); n != nil {
-			return n
+	var first *model.Node
+	for _, n := range activeNodes(r) {
+		if first == nil || a.found[n.Index] < a.found[first.Index] {
+			first = n
 		}
 	}
-	return nil
+	return first
 }
 
 // assignedNode is the one node that r was given; nil = none or several.

@@ -102,7 +102,9 @@ func (a *assigner) banIncapable(r *model.Resource) *model.Node {
 		if holds(n, need) {
 			all = true
 		}
-		if capable == nil || compareCapacity(n, capable) > 0 {
+		if capable == nil {
+			capable = n
+		} else if b := compareCapacity(n, capable); b > 0 || b == 0 && a.better(r.Allowed, r.Current(), n, capable) {
 			capable = n
 		}
 	}
