@@ -69,6 +69,9 @@ func FenceAction(c *model.Cluster, node *model.Node, op string, optional bool, r
 		a = c.NewAction(nil, key)
 		a.Task, a.Node, a.Optional, a.Runnable = TaskFence, node, true, true
 		a.Meta = map[string]string{"on_node": node.Name, "on_node_uuid": node.ID, "stonith_action": op}
+		if op == "on" && unfencingDigests(c, a) {
+			optional = false
+		}
 	}
 	if op != "on" && node.FenceDelayApplies && c.Options.PriorityFencingDelay > 0 {
 		a.Meta["priority-fencing-delay"] = strconv.FormatInt(PriorityDelay(c, node), 10)

@@ -148,6 +148,10 @@ type Options struct {
 	HealthStrategy                                   string
 	HealthRed, HealthYellow, HealthGreen, HealthBase int32
 
+	// Sanitized says that secret parameters may have been removed from the document, as in a simulation of
+	// a saved one, so that a change of them alone means nothing.
+	Sanitized bool
+
 	// Properties are all effective cluster properties under the names as written.
 	Properties map[string]string
 }
@@ -561,14 +565,14 @@ const (
 	GuestOK
 )
 
-// Ordering is an ordering before resolution: each side is an action, or a resource with an operation key.
+// Ordering is an ordering before resolution: each side is an action, or a resource with an operation.
 type Ordering struct {
 	ID          string // constraint; "" = implied
 	First       *Resource
-	FirstKey    string // such as "web_start_0"; "" when FirstAction is set
+	FirstTask   string // operation of First without interval; "" when FirstAction is set
 	FirstAction *Action
 	Then        *Resource
-	ThenKey     string
+	ThenTask    string
 	ThenAction  *Action
 	Effects     Effects
 }

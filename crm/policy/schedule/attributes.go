@@ -1,0 +1,308 @@
+package schedule
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/quorate/quorate/crm/cib"
+	"github.com/quorate/quorate/crm/policy/action"
+	"github.com/quorate/quorate/crm/policy/model"
+	"github.com/quorate/quorate/crm/transition"
+)
+
+// FeatureSet is the feature set that graphs and digests are made for.
+const FeatureSet = "3.20.5"
+
+// attributes writes the actions of a graph with everything that their executors need
+// (spec/05-ordering.md section 9).
+type attributes struct {
+	c    *model.Cluster
+	list []transition.Attr
+}
+
+// set adds an attribute; the first value of a name counts, so that later ones are dropped by finish.
+func (w *attributes) set(name, value string) {
+	w.list = append(w.list, transition.Attr{Name: name, Value: value})
+}
+
+// meta adds a meta-attribute.
+func (w *attributes) meta(name, value string) {
+	if !strings.ContainsAny(name, "#:") {
+		w.set("CRM_meta_"+strings.ReplaceAll(name, "-", "_"), value)
+	}
+}
+
+// table adds the entries of a map. Their order does not matter, since names are distinct and sorted in the end.
+func (w *attributes) table(m map[string]string) {
+	for name, value := range m {
+		w.set(name, value)
+	}
+}
+
+// finish returns the attributes sorted by name, each once, those whose names start with a digit apart.
+func (w *attributes) finish() (attrs, params []transition.Attr) {
+	slices.SortStableFunc(w.list, func(a, b transition.Attr) int { return strings.Compare(a.Name, b.Name) })
+	kept := make([]transition.Attr, 0, len(w.list))
+	for i, a := range w.list {
+		if i > 0 && w.list[i-1].Name == a.Name {
+			continue
+		}
+		if a.Name != "" && a.Name[0] >= '0' && a.Name[0] <= '9' {
+			params = append(params, a)
+			continue
+		}
+		kept = append(kept, a)
+	}
+	w.list = w.list[:0]
+	return kept, params
+}
+
+// short returns an action as inputs refer to it.
+func (w *attributes) short(a *model.Action) transition.Action {
+	out := transition.Action{Number: a.Number, Task: a.Task, Key: a.Key}
+	real := true
+	switch {
+	case a.Pseudo:
+		out.Kind = transition.PseudoEvent
+		real = a.Task == action.TaskFence
+	case a.Task == action.TaskFence, a.Task == action.TaskShutdown, a.Task == clearFailures:
+		out.Kind = transition.ClusterOp
+	case a.Task == action.TaskDeleteHistory:
+		out.Kind = transition.ClusterOp
+		out.Mode = "cib"
+	}
+	if r := a.Resource; r != nil && r.HistoryID != "" {
+		out.InternalKey = a.Key
+		kind, operation := a.Meta["notify_type"], a.Meta["notify_operation"]
+		switch {
+		case a.Task == action.TaskNotify && kind != "" && operation != "":
+			out.Key = action.NotifyKey(r.HistoryID, kind, operation)
+		case a.Task == cancel:
+			out.Key = action.Key(r.HistoryID, a.Cancelled, a.Interval)
+		default:
+			out.Key = action.Key(r.HistoryID, a.Task, a.Interval)
+		}
+	}
+	if n := a.Node; n != nil && real {
+		out.Node, out.NodeID = n.Name, n.ID
+		if n.IsRemoteKind() && a.Task != action.TaskFence {
+			if host := router(a); host != nil {
+				out.Router = host.Name
+			}
+		}
+	}
+	return out
+}
+
+// router is the cluster node that carries out an action on a remote or guest node (spec/04-actions.md
+// section 14); nil = none.
+func router(a *model.Action) *model.Node {
+	conn := a.Node.Connection
+	if conn == nil {
+		return nil
+	}
+	began, ended := conn.Current(), conn.Assigned
+	switch {
+	case began == nil || ended == nil || began == ended:
+		if ended == nil {
+			return began
+		}
+		return ended
+	}
+	task := a.Task
+	if task == action.TaskNotify {
+		task = a.Meta["notify_operation"]
+	}
+	switch task {
+	case cancel, stop, demote, migrateFrom, migrateTo:
+		if conn.PartialTarget == nil || conn.IsGuestConnection {
+			return began
+		}
+	}
+	return ended
+}
+
+// action returns an action with everything that its executor needs.
+func (w *attributes) action(a *model.Action) transition.Action {
+	out := w.short(a)
+	c, r, n := w.c, a.Resource, a.Node
+	if out.Kind == transition.ResourceOp || out.Kind == transition.ClusterOp {
+		out.ShutdownLock = lockOf(a)
+	}
+	if r != nil && out.Kind == transition.ResourceOp {
+		out.Resource = referTo(r)
+	}
+
+	w.set("crm_feature_set", FeatureSet)
+	w.table(a.Extra)
+	if r != nil && r.Kind == cib.Primitive {
+		w.table(action.Params(c, r, n))
+	}
+	for name, value := range a.Meta {
+		w.meta(name, value)
+	}
+	if r != nil {
+		for name, value := range w.opMeta(a) {
+			w.meta(name, value)
+		}
+	}
+	if out.Node != "" && (!a.Pseudo || a.Task == action.TaskFence) {
+		w.set("CRM_meta_on_node", n.Name)
+		w.set("CRM_meta_on_node_uuid", n.ID)
+	}
+	if r != nil {
+		w.structure(r)
+		w.host(a)
+	}
+	out.Attributes, out.Parameters = w.finish()
+	out.Downed = w.downed(a)
+	for _, m := range a.MaintenanceNodes {
+		out.Maintenance = append(out.Maintenance, transition.MaintenanceNode{ID: m.ID, Maintenance: m.Maintenance})
+	}
+	return out
+}
+
+// opMeta is the meta-attributes of the operation that an action is.
+func (w *attributes) opMeta(a *model.Action) map[string]string {
+	r := a.Resource
+	task := a.Task
+	if task == cancel {
+		task = a.Cancelled
+	}
+	if r.Kind != cib.Primitive {
+		// What a collective does needs no more time than the default says.
+		return action.OpMeta(w.c, r, task, 0).Meta
+	}
+	return action.OpMeta(w.c, r, task, a.Interval).Meta
+}
+
+// lockOf is the time since when the resource of an action is locked to the action's node, 0 = it is not.
+func lockOf(a *model.Action) int64 {
+	r := a.Resource
+	if r == nil || r.LockNode == nil || a.Node == nil || r.LockTime == 0 || r.LockNode != a.Node {
+		return 0
+	}
+	if a.Node.Shutdown && a.Task != stop {
+		return 0
+	}
+	return r.LockTime
+}
+
+// referTo names a resource for its executor.
+func referTo(r *model.Resource) *transition.ResourceRef {
+	ref := &transition.ResourceRef{Element: "primitive", Class: r.Class, Provider: r.Provider, Type: r.Type}
+	switch {
+	case r.Removed && r.HistoryID != "":
+		ref.ID, ref.LongID = r.HistoryID, r.ID
+	case !r.Unique && r.ConfigID != "":
+		ref.ID = r.ConfigID
+		if r.HistoryID != "" && r.HistoryID != ref.ID {
+			ref.LongID = r.HistoryID
+		} else {
+			ref.LongID = r.ID
+		}
+	default:
+		ref.ID = r.ID
+	}
+	return ref
+}
+
+// structure adds what a resource takes from what it belongs to.
+func (w *attributes) structure(r *model.Resource) {
+	for p := r; p != nil; p = p.Parent {
+		if p.Instance >= 0 {
+			w.set("CRM_meta_clone", strconv.Itoa(p.Instance))
+		}
+		if p.Clone != nil {
+			w.cloneMeta(p)
+		}
+		if p.Kind == cib.Primitive && p.RemoteNode != nil && !p.Connection {
+			w.set("CRM_meta_remote_node", p.RemoteNode.Name)
+		}
+		if p.Launcher != nil {
+			top := p.Launcher
+			for top.Launcher != nil && top.Launcher != p {
+				top = top.Launcher
+			}
+			w.set("CRM_meta_container", top.ID)
+		}
+		if p.Replica != nil && p == p.Replica.Container && p.Replica.Address != "" && p.Replica.IP == nil {
+			w.set("pcmk_external_ip", p.Replica.Address)
+		}
+	}
+}
+
+func (w *attributes) cloneMeta(r *model.Resource) {
+	cl := r.Clone
+	w.set("CRM_meta_globally_unique", boolText(cl.Unique))
+	w.set("CRM_meta_notify", boolText(cl.Notify))
+	w.set("CRM_meta_clone_max", strconv.Itoa(cl.Max))
+	w.set("CRM_meta_clone_node_max", strconv.Itoa(cl.NodeMax))
+	if cl.Promotable {
+		w.set("CRM_meta_promoted_max", strconv.Itoa(cl.PromotedMax))
+		w.set("CRM_meta_promoted_node_max", strconv.Itoa(cl.PromotedNodeMax))
+		w.set("CRM_meta_master_max", strconv.Itoa(cl.PromotedMax))
+		w.set("CRM_meta_master_node_max", strconv.Itoa(cl.PromotedNodeMax))
+	}
+}
+
+func boolText(v bool) string {
+	if v {
+		return "true"
+	}
+	return "false"
+}
+
+// host adds where the container of a guest node is.
+func (w *attributes) host(a *model.Action) {
+	n, r := a.Node, a.Resource
+	if n == nil || !n.IsGuestKind() || n.Connection == nil || n.Connection.Launcher == nil {
+		return
+	}
+	task := a.Task
+	if task == action.TaskNotify {
+		task = a.Meta["notify_operation"]
+	}
+	l := n.Connection.Launcher
+	var host *model.Node
+	switch task {
+	case stop, demote:
+		host = l.Current()
+	case start, monitor, promote:
+		host = l.Assigned
+	default:
+		return
+	}
+	if host == nil {
+		return
+	}
+	if v := r.Meta["container-attribute-target"]; v != "" {
+		w.set("CRM_meta_container_attribute_target", v)
+	}
+	w.set("CRM_meta_physical_host", host.Name)
+}
+
+// downed lists the nodes that an action takes down.
+func (w *attributes) downed(a *model.Action) []string {
+	switch {
+	case a.Task == action.TaskShutdown && a.Node != nil:
+		return []string{a.Node.ID}
+	case a.Task == action.TaskFence && a.Node != nil && a.Meta["stonith_action"] != "on":
+		ids := []string{a.Node.ID}
+		for _, n := range w.c.Nodes {
+			if n.IsGuestKind() && n.Connection != nil && n.Connection.Launcher != nil && isActiveOn(n.Connection.Launcher, a.Node) {
+				ids = append(ids, n.ID)
+			}
+		}
+		return ids
+	case a.Task == stop && a.Resource != nil && a.Resource.Connection && a.Resource.RemoteNode != nil && a.Interval == 0:
+		for _, rel := range a.Before {
+			if rel.First.Task == migrateFrom && rel.First.Resource == a.Resource && rel.Used {
+				return nil
+			}
+		}
+		return []string{a.Resource.RemoteNode.ID}
+	}
+	return nil
+}

@@ -1,0 +1,265 @@
+package schedule
+
+import (
+	"slices"
+
+	"github.com/quorate/quorate/crm/cib"
+	"github.com/quorate/quorate/crm/policy/action"
+	"github.com/quorate/quorate/crm/policy/model"
+	"github.com/quorate/quorate/crm/transition"
+)
+
+// grapher writes the graph.
+type grapher struct {
+	s     scheduler
+	graph *transition.Graph
+
+	index  []int // synapse by action number, -1 = none
+	sorted []bool
+	inputs [][]*model.Action // of each synapse, in order
+	attrs  attributes
+}
+
+// Graph returns what is carried out, in the order in which it is walked (spec/05-ordering.md section 8). It
+// creates the notifications of instances, and marks the actions and relations that are in the graph.
+func Graph(c *model.Cluster) *transition.Graph {
+	o := &c.Options
+	g := &grapher{s: scheduler{c: c, budget: len(c.Actions) * updatesPerAction}}
+	g.graph = &transition.Graph{
+		ClusterDelay: o.ClusterDelay, FencingTimeout: o.FencingTimeout,
+		FailedStopOffset: "INFINITY", FailedStartOffset: "INFINITY",
+		BatchLimit: o.BatchLimit, TransitionID: 1,
+	}
+	if !o.StartFailureFatal {
+		g.graph.FailedStartOffset = "1"
+	}
+	if n, ok := positive(o.MigrationLimit); ok {
+		g.graph.MigrationLimit = n
+	}
+	g.attrs.c = c
+	for _, r := range c.Resources {
+		g.resource(r)
+	}
+	g.maintenance()
+	for i := len(c.Actions) - 1; i >= 0; i-- {
+		g.action(c.Actions[i])
+	}
+	g.link()
+	if !c.RecheckBy.IsZero() {
+		g.graph.RecheckBy = c.RecheckBy.Unix()
+	}
+	return g.graph
+}
+
+// positive reads an integer above 0.
+func positive(text string) (string, bool) {
+	n := 0
+	for i := 0; i < len(text); i++ {
+		if text[i] < '0' || text[i] > '9' {
+			break
+		}
+		n = n*10 + int(text[i]-'0')
+		if n > 1<<30 {
+			break
+		}
+	}
+	return text, n > 0
+}
+
+func (g *grapher) resource(r *model.Resource) {
+	switch r.Kind {
+	case cib.Group:
+		g.own(r)
+		for _, m := range r.Children {
+			g.resource(m)
+		}
+	case cib.Clone:
+		for _, a := range r.Actions {
+			flagsOf(a, nil)
+		}
+		g.s.notifyInstances(r)
+		for _, i := range r.Children {
+			g.resource(i)
+		}
+		g.own(r)
+	case cib.Bundle:
+		if r.Bundle.Inner != nil {
+			g.resource(r.Bundle.Inner)
+		}
+		for _, rep := range r.Bundle.Replicas {
+			for _, part := range [...]*model.Resource{rep.IP, rep.Container, rep.Connection} {
+				if part != nil {
+					g.resource(part)
+				}
+			}
+		}
+	default:
+		g.own(r)
+	}
+}
+
+// own writes the actions of r itself, the newest first.
+func (g *grapher) own(r *model.Resource) {
+	for i := len(r.Actions) - 1; i >= 0; i-- {
+		g.action(r.Actions[i])
+	}
+}
+
+// maintenance creates the event that records a changed maintenance state of remote nodes.
+func (g *grapher) maintenance() {
+	c := g.s.c
+	var changed []*model.Node
+	for _, n := range c.Nodes {
+		if n.IsRemoteKind() && n.State != nil && n.Maintenance != n.RemoteMaintenanceRecorded {
+			changed = append(changed, n)
+		}
+	}
+	if len(changed) == 0 {
+		return
+	}
+	a := action.PseudoKey(c, nil, action.TaskMaintenance, action.TaskMaintenance, true, true)
+	a.Forced = true
+	a.MaintenanceNodes = changed
+}
+
+// wanted reports whether an action will be carried out (spec/05-ordering.md section 7).
+func wanted(a *model.Action) bool {
+	if !a.Runnable || a.Optional && !a.Forced {
+		return false
+	}
+	if r := a.Resource; r != nil && !r.Managed && a.Task != monitor && a.Interval == 0 {
+		return false
+	}
+	if a.Pseudo || a.Task == action.TaskFence || a.Task == action.TaskShutdown {
+		return true
+	}
+	n := a.Node
+	if n == nil {
+		return false
+	}
+	return a.ControllerSide || n.IsGuestKind() && !n.Reset || n.Online && !n.Unclean
+}
+
+// counts reports whether a relation makes its second action wait, given its effects, merged with those of
+// other relations between the same two actions (spec/05-ordering.md section 7).
+func (s *scheduler) counts(rel *model.Relation, e model.Effects) bool {
+	f, t := rel.First, rel.Then
+	switch {
+	case rel.Void:
+		return false
+	case !f.Runnable && e&^(model.Seq|model.ShowFirst|model.ShowThen) == 0:
+		return false
+	case !f.Runnable && e&(model.Count|model.MigGate) != 0:
+		return false
+	case e&model.UnlessMigrating != 0 && f.Migratable:
+		return false
+	case e == model.Seq && f.Migratable && f.Task == stop && f.Interval == 0:
+		return false
+	case e == model.IfSameNodeOrTarget:
+		n := t.Node
+		if t.Task == migrateTo && t.Resource != nil {
+			n = t.Resource.Assigned
+		} else if f.Optional {
+			rel.Void = true
+			return false
+		}
+		if f.Node != n {
+			rel.Void = true
+			return false
+		}
+		return true
+	case e == model.IfRequiredSameNode:
+		if differ(f.Node, t.Node) || f.Optional {
+			rel.Void = true
+			return false
+		}
+		return true
+	case f.Resource != nil && f.Resource != t.Resource && f.Task == stop && f.Interval == 0 && f.Resource.Failed &&
+		!f.Resource.Managed && t.Resource != nil && t.Resource.Kind == cib.Clone:
+		return false
+	}
+	if f.Optional && !f.Forced && !f.InGraph && !wanted(f) {
+		return false
+	}
+	return true
+}
+
+// merge sorts the relations before a by the number of the first action and joins those with the same.
+func merge(a *model.Action) {
+	before := a.Before[:0]
+	for _, rel := range a.Before {
+		if !rel.Void {
+			before = append(before, rel)
+		}
+	}
+	slices.SortStableFunc(before, func(x, y *model.Relation) int { return x.First.Number - y.First.Number })
+	kept := before[:0]
+	for _, rel := range before {
+		if n := len(kept); n > 0 && kept[n-1].First == rel.First {
+			kept[n-1].Effects |= rel.Effects
+			rel.Void = true
+			continue
+		}
+		kept = append(kept, rel)
+	}
+	a.Before = kept
+}
+
+// action writes a into the graph if it is to be carried out and not there yet.
+func (g *grapher) action(a *model.Action) {
+	for len(g.sorted) <= a.Number {
+		g.sorted = append(g.sorted, false)
+		g.index = append(g.index, -1)
+	}
+	if !g.sorted[a.Number] {
+		g.sorted[a.Number] = true
+		merge(a)
+	}
+	if a.InGraph || !wanted(a) {
+		return
+	}
+	a.InGraph = true
+	g.index[a.Number] = len(g.graph.Synapses)
+	var inputs []*model.Action
+	for _, rel := range a.Before {
+		if g.s.counts(rel, rel.Effects) {
+			rel.Used = true
+			inputs = append(inputs, rel.First)
+		}
+	}
+	g.inputs = append(g.inputs, inputs)
+	g.graph.Synapses = append(g.graph.Synapses, transition.Synapse{Priority: priority(a)})
+	g.graph.Synapses[len(g.graph.Synapses)-1].Action = g.attrs.action(a)
+}
+
+// priority is the priority of an action's synapse; 0 = none.
+func priority(a *model.Action) int32 {
+	p := a.Priority
+	if a.Resource != nil {
+		p = max(p, a.Resource.Priority)
+	}
+	return max(p, 0)
+}
+
+// link turns the inputs into references to synapses. What is not in the graph is written out: it is never
+// confirmed, so that the action that needs it never happens.
+func (g *grapher) link() {
+	for i, inputs := range g.inputs {
+		if len(inputs) == 0 {
+			continue
+		}
+		list := make([]transition.Input, 0, len(inputs))
+		for _, f := range inputs {
+			in := transition.Input{Synapse: -1}
+			if f.Number < len(g.index) {
+				in.Synapse = g.index[f.Number]
+			}
+			if in.Synapse < 0 {
+				a := g.attrs.short(f)
+				in.Action = &a
+			}
+			list = append(list, in)
+		}
+		g.graph.Synapses[i].Inputs = list
+	}
+}

@@ -1,0 +1,256 @@
+package schedule
+
+import (
+	"github.com/quorate/quorate/crm/cib"
+	"github.com/quorate/quorate/crm/policy/action"
+	"github.com/quorate/quorate/crm/policy/assign"
+	"github.com/quorate/quorate/crm/policy/model"
+	"github.com/quorate/quorate/crm/policy/values"
+)
+
+// probes asks for the present state of every resource on every node where it is not known
+// (spec/04-actions.md section 6).
+func (s *scheduler) probes() {
+	c := s.c
+	if !c.Options.StartupProbes {
+		return
+	}
+	for _, n := range c.Nodes {
+		if !n.Online {
+			if n.Kind == model.RemoteNode && action.ConnectionState(c, n) == action.StateFailed {
+				action.Fence(c, n, "the connection is unrecoverable", false)
+			}
+			continue
+		}
+		if n.Unclean || n.ProbesDisabled {
+			continue
+		}
+		for _, r := range c.Resources {
+			s.probe(r, n)
+		}
+	}
+}
+
+// probe creates the probes of r on n; it reports whether there is one.
+func (s *scheduler) probe(r *model.Resource, n *model.Node) bool {
+	switch r.Kind {
+	case cib.Group:
+		any := false
+		for _, m := range r.Children {
+			if s.probe(m, n) {
+				any = true
+			}
+		}
+		return any
+	case cib.Clone:
+		return s.probeClone(r, n)
+	case cib.Bundle:
+		return s.probeBundle(r, n)
+	}
+	return s.probePrimitive(r, n)
+}
+
+func (s *scheduler) probePrimitive(r *model.Resource, n *model.Node) bool {
+	if isKnown(r, n) || r.Removed || (r.Launcher != nil && !r.Connection) {
+		return false
+	}
+	if n.IsRemoteKind() && (r.FenceDevice || r.Connection) {
+		return false
+	}
+	if n.IsGuestKind() && r.RemoteNode != nil && !r.Connection {
+		return false
+	}
+	top := r.Top(false)
+	entry := r.Allowed.At(n)
+	if r.ExclusiveDiscovery || top.ExclusiveDiscovery {
+		if !entry.Present || entry.Discovery != model.DiscoverExclusive {
+			return false
+		}
+	}
+	if entry.Discovery == model.DiscoverNever {
+		return false
+	}
+	starting := r
+	if top.Kind == cib.Clone {
+		starting = top
+	}
+	if n.IsGuestKind() && n.Connection != nil && n.Connection.Launcher != nil {
+		l := n.Connection.Launcher
+		switch {
+		case l.Role == model.RoleStopped:
+			if l.Assigned != nil && !isKnown(l, l.Assigned) {
+				s.order(l, monitor, starting, start, model.Seq)
+			}
+			return false
+		case n.Reset, n.Unclean, l.Failed, l.Next == model.RoleStopped, l.Assigned != nil && !isActiveOn(l, l.Assigned):
+			// The container goes down, and with it all that may run in it.
+			s.order(l, stop, starting, start, model.Seq)
+			return false
+		}
+	}
+	p := action.Probe(s.c, r, n)
+	p.Optional = false
+	action.AfterUnfencing(s.c, r, n, p, model.Seq)
+	if !isActiveOn(r, n) {
+		action.SetMeta(p, "op_target_rc", "7")
+	} else if r.Role == model.RolePromoted {
+		action.SetMeta(p, "op_target_rc", "8")
+	}
+	e := model.Seq
+	if !p.Runnable && !anyActive(starting) {
+		e |= model.Gate
+	}
+	s.orderBefore(p, starting, start, e)
+	s.orderBefore(p, starting, reload, model.Seq)
+	return true
+}
+
+// anyActive reports whether r, or something in it, is active anywhere.
+func anyActive(r *model.Resource) bool {
+	if len(r.Active) > 0 {
+		return true
+	}
+	for _, child := range r.Children {
+		if anyActive(child) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *scheduler) probeClone(r *model.Resource, n *model.Node) bool {
+	assign.SortByNumber(r.Children)
+	if r.ExclusiveDiscovery {
+		if e := r.Allowed.At(n); e.Present && e.Discovery != model.DiscoverExclusive {
+			r.Allowed[n.Index].Present = false
+			return false
+		}
+	}
+	if r.Clone.Unique {
+		any := false
+		for _, i := range r.Children {
+			if s.probe(i, n) {
+				any = true
+			}
+		}
+		return any
+	}
+	if i := probed(r, n); i != nil {
+		return s.probe(i, n)
+	}
+	return false
+}
+
+// probed chooses the instance of an anonymous clone that is probed on n.
+func probed(r *model.Resource, n *model.Node) *model.Resource {
+	for _, i := range r.Children {
+		if isKnown(i, n) {
+			return i
+		}
+		for _, m := range i.Children {
+			if isKnown(m, n) {
+				return i
+			}
+		}
+	}
+	for _, i := range r.Children {
+		if location(i) == n {
+			return i
+		}
+	}
+	if len(r.Children) > 0 {
+		return r.Children[0]
+	}
+	return nil
+}
+
+// location is the one node to which a resource is assigned; nil = none, or several.
+func location(r *model.Resource) *model.Node {
+	if len(r.Children) == 0 {
+		return r.Assigned
+	}
+	var at *model.Node
+	for _, child := range r.Children {
+		n := location(child)
+		switch {
+		case n == nil:
+		case at == nil:
+			at = n
+		case at != n:
+			return nil
+		}
+	}
+	return at
+}
+
+// currentLocation is the one node where a resource is active; nil = none, or several.
+func currentLocation(r *model.Resource) *model.Node {
+	if len(r.Children) == 0 {
+		if len(r.Active) == 1 {
+			return r.Active[0]
+		}
+		return nil
+	}
+	var at *model.Node
+	for _, child := range r.Children {
+		for _, n := range child.Active {
+			if at != nil && at != n {
+				return nil
+			}
+			at = n
+		}
+	}
+	return at
+}
+
+func (s *scheduler) probeBundle(b *model.Resource, n *model.Node) bool {
+	any := false
+	for _, rep := range b.Bundle.Replicas {
+		if rep.IP != nil && s.probe(rep.IP, n) {
+			any = true
+		}
+		if rep.Inner != nil && rep.Node == n && s.probe(rep.Inner, n) {
+			any = true
+		}
+		if s.probe(rep.Container, n) {
+			any = true
+			if b.Bundle.PerHost == 1 {
+				// No other container may start here before it is known that this one does not run here.
+				for _, other := range b.Bundle.Replicas {
+					if other != rep {
+						s.order(rep.Container, monitor, other.Container, start, model.Seq|model.IfSameNode)
+					}
+				}
+			}
+		}
+		if rep.Connection != nil && s.probe(rep.Connection, n) {
+			any = true
+			if p := action.FindTask(rep.Connection, monitor, n); p != nil {
+				s.orderAfter(rep.Container, start, p, model.NestedProbe)
+			}
+		}
+	}
+	return any
+}
+
+// clearRemoved clears the fail counts of resources that are configured no longer (spec/04-actions.md 9.4).
+func (s *scheduler) clearRemoved() {
+	c := s.c
+	if !c.Options.StopRemovedResources {
+		return
+	}
+	for _, r := range c.All {
+		if !r.Removed || r.Kind != cib.Primitive || r.Parent != nil {
+			continue
+		}
+		for _, n := range c.Nodes {
+			if !n.Online {
+				continue
+			}
+			if count, _ := values.FailCount(c, r, n, values.Failures{Effective: true}); count > 0 {
+				a := action.ClearFailcount(c, r, n, "it is configured no longer")
+				s.orderBefore(a, r, stop, model.Seq)
+			}
+		}
+	}
+}

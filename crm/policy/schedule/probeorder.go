@@ -1,0 +1,149 @@
+package schedule
+
+import (
+	"github.com/quorate/quorate/crm/cib"
+	"github.com/quorate/quorate/crm/policy/action"
+	"github.com/quorate/quorate/crm/policy/assign"
+	"github.com/quorate/quorate/crm/policy/model"
+	"github.com/quorate/quorate/crm/policy/values"
+)
+
+func isTrue(s string) bool { return values.True(s) }
+
+func isProbe(a *model.Action) bool { return a.Interval == 0 && a.Task == monitor }
+
+// orderProbes adds the relations that keep actions from happening before the present state is known
+// (spec/05-ordering.md 4.10).
+func (s *scheduler) orderProbes() {
+	for _, r := range s.c.All {
+		if r.Kind != cib.Primitive {
+			continue
+		}
+		for i := 0; i < len(r.Actions); i++ {
+			p := r.Actions[i]
+			if !isProbe(p) {
+				continue
+			}
+			mark := s.c.NextMark()
+			count := len(p.After)
+			for j := count - 1; j >= 0; j-- {
+				rel := p.After[j]
+				s.holdInstances(p, rel)
+				s.beforeRestarts(p, rel.Then, mark)
+			}
+		}
+	}
+	for _, o := range s.c.Orderings {
+		s.beforeStopped(o)
+	}
+}
+
+// holdInstances keeps instances that are not active from starting while a probe of their clone cannot run, so
+// that not too many of them start before the state of all nodes is known.
+func (s *scheduler) holdInstances(p *model.Action, rel *model.Relation) {
+	after := rel.Then
+	if p.Runnable || rel.Effects&model.Gate != 0 || after.Resource == nil || after.Resource.Kind < cib.Clone || after.Task != start {
+		return
+	}
+	for i := len(after.After) - 1; i >= 0; i-- {
+		then := after.After[i].Then
+		if then.Resource == nil || then.Task != start || len(then.Resource.Active) > 0 || then.Resource == after.Resource ||
+			!isAncestor(after.Resource, then.Resource) {
+			continue
+		}
+		action.Relate(s.c, p, then, model.Seq|model.Gate)
+	}
+}
+
+// beforeRestarts orders a probe before the stop (demote) of everything that would be restarted (promoted
+// again) because of the resource that is probed. Each action is visited once per probe.
+func (s *scheduler) beforeRestarts(p, after *model.Action, mark uint32) {
+	if after.Mark == mark {
+		return
+	}
+	after.Mark = mark
+	r := after.Resource
+	if r != nil && r.Kind == cib.Primitive && r != p.Resource && after.Interval == 0 {
+		undo := ""
+		switch after.Task {
+		case start:
+			undo = stop
+		case promote:
+			undo = demote
+		}
+		if undo != "" {
+			for _, down := range r.Actions {
+				if down.Task == undo && down.Interval == 0 && !down.Pseudo {
+					action.Relate(s.c, p, down, model.Seq)
+				}
+			}
+		}
+	}
+	var only *model.Resource
+	paired := r != nil && r.Kind >= cib.Clone && interleave(r)
+	if paired {
+		only = assign.Compatible(s.c, p.Resource, r, model.RoleUnknown, false)
+	}
+	for i := len(after.After) - 1; i >= 0; i-- {
+		rel := after.After[i]
+		if rel.Void {
+			continue
+		}
+		then := rel.Then
+		if rel.Effects&model.PullThen == 0 {
+			// From a collective to its members, except to those of the one that the probe belongs to.
+			if r == nil || r.Kind == cib.Primitive || p.Resource.Parent == r || then.Resource == nil || then.Resource.Parent != r {
+				continue
+			}
+			if paired && then.Resource != only {
+				continue
+			}
+		}
+		s.beforeRestarts(p, then, mark)
+	}
+}
+
+// beforeStopped orders the probes of a resource before what its stop comes before.
+func (s *scheduler) beforeStopped(o *model.Ordering) {
+	r := o.First
+	if r == nil || r == o.Then {
+		return
+	}
+	if o.FirstAction != nil {
+		if o.FirstAction.Task != stop {
+			return
+		}
+	} else if o.FirstTask != stop {
+		return
+	}
+	if o.Then != nil && o.Then == r.Launcher && o.ThenTask == stop {
+		return
+	}
+	e := model.Seq | o.Effects&(model.UnlessMigrating|model.IfSameNode)
+	if o.Effects == model.IfRequiredSameNode || o.Effects == model.IfSameNodeOrTarget {
+		e = o.Effects
+	}
+	var thens []*model.Action
+	for i := 0; i < len(r.Actions); i++ {
+		p := r.Actions[i]
+		if !isProbe(p) {
+			continue
+		}
+		if thens == nil {
+			if o.ThenAction != nil {
+				thens = []*model.Action{o.ThenAction}
+			} else if thens = matching(o.Then, o.ThenTask, nil); len(thens) == 0 {
+				return
+			}
+		}
+		for _, x := range thens {
+			switch {
+			case x.Resource != nil && x.Resource == r.Launcher && x.Task == stop:
+			case x.Task == action.TaskFence && x.Meta["stonith_action"] == "on" && x.Node == p.Node:
+			case x.Task == action.TaskShutdown && x.Node != p.Node:
+			default:
+				action.Relate(s.c, p, x, e)
+			}
+		}
+	}
+}
