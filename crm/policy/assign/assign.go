@@ -25,6 +25,9 @@ type assigner struct {
 	chosen []int32
 	// inSet marks the sources of a merge that are being followed, by Resource.Index.
 	inSet []bool
+	// steps counts the sources of the present merge; tooDeep says that one was cut off.
+	steps   int
+	tooDeep bool
 	// spare are tables to reuse.
 	spare []model.Table
 }

@@ -608,3 +608,31 @@ func twoWay(c *model.Cluster, x *model.Colocation) bool {
 	}
 	return reach[x.Dependent]
 }
+
+// Goal: colocations that fan out and in again do not take forever. Method: layers of resources, each tied to
+// all of the layer before, which have 4^12 paths.
+func TestRun_ManyPathsEnd(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	out.WriteString("node n0\nnode n1\n")
+	for layer := range 12 {
+		for i := range 4 {
+			fmt.Fprintf(&out, "primitive p%d-%d\n", layer, i)
+			for k := range 4 {
+				if layer > 0 {
+					fmt.Fprintf(&out, "colocate p%d-%d p%d-%d 500000\n", layer, i, layer-1, k)
+				}
+			}
+		}
+	}
+	c, _, err := build(out.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Trace = model.Trace{}
+	Prepare(c)
+	Run(c)
+	if len(c.Messages) != 1 || !strings.Contains(c.Messages[0].Text, "too many paths") {
+		t.Errorf("Messages = %v, want one about too many paths", c.Messages)
+	}
+}

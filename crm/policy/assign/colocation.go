@@ -351,7 +351,7 @@ func (a *assigner) applyLocation(x, p *model.Resource, c *model.Colocation) {
 	if c.Score > model.MinInfinity && c.Score < model.Infinity && !a.usable(work) {
 		return
 	}
-	a.originDiff(x, x.Allowed, work, model.Origin{Kind: model.OriginColocation, ID: originID(c), Text: p.ID})
+	a.originDiff(x, x.Allowed, work, model.Origin{Kind: model.OriginColocation, ID: c.ID, Text: p.ID})
 	copy(x.Allowed, work)
 }
 
@@ -369,8 +369,6 @@ func (a *assigner) follow(e *model.Entry, primary *model.Node, same bool, c *mod
 		e.Score = model.MinInfinity
 	}
 }
-
-func originID(c *model.Colocation) string { return c.ID }
 
 // applyRole changes the priority of an instance that has its node, for the choice of roles.
 func (a *assigner) applyRole(x, p *model.Resource, c *model.Colocation) {
@@ -395,23 +393,36 @@ func (a *assigner) applyRole(x, p *model.Resource, c *model.Colocation) {
 		return
 	}
 	x.Priority = model.AddScore(x.Priority, s)
-	a.origin(x, x.Assigned, model.Origin{Kind: model.OriginPromotion, ID: originID(c), Number: s, Text: p.ID})
+	a.origin(x, x.Assigned, model.Origin{Kind: model.OriginPromotion, ID: c.ID, Number: s, Text: p.ID})
 }
 
 // restrict forbids x all nodes other than those that match one of the list, and adds the number for those.
 func (a *assigner) restrict(x *model.Resource, c *model.Colocation, at []*model.Node, plus []int32) {
 	before := a.borrow(x.Allowed)
 	defer a.giveBack(before)
+	matchers := make([]matcher, len(at))
+	on := make([]int, len(a.byIndex)) // number in the list, counted from 1, by Node.Index; 0 = none
+	plain := true
+	for k, n := range at {
+		matchers[k] = match(c.Attribute, x, n)
+		plain = plain && matchers[k].plain
+		if on[n.Index] == 0 {
+			on[n.Index] = k + 1
+		}
+	}
 	for i := range x.Allowed {
 		e := &x.Allowed[i]
 		if !e.Present {
 			continue
 		}
-		hit := -1
-		for k, n := range at {
-			if m := match(c.Attribute, x, n); m.matches(a.byIndex[i]) {
-				hit = k
-				break
+		hit := on[i] - 1
+		if !plain {
+			hit = -1
+			for k := range matchers {
+				if matchers[k].matches(a.byIndex[i]) {
+					hit = k
+					break
+				}
 			}
 		}
 		switch {
@@ -421,7 +432,7 @@ func (a *assigner) restrict(x *model.Resource, c *model.Colocation, at []*model.
 			e.Score = model.AddScore(e.Score, plus[hit])
 		}
 	}
-	a.originDiff(x, before, x.Allowed, model.Origin{Kind: model.OriginColocation, ID: originID(c), Text: c.Primary.ID})
+	a.originDiff(x, before, x.Allowed, model.Origin{Kind: model.OriginColocation, ID: c.ID, Text: c.Primary.ID})
 }
 
 func mandatory(c *model.Colocation) bool {
@@ -436,10 +447,10 @@ func (a *assigner) applyClone(x, p *model.Resource, c *model.Colocation) {
 		case c.DependentRole == model.RolePromoted:
 			if q := a.compatible(x, p, c.PrimaryRole, c.Attribute, false); q != nil {
 				x.Priority = model.AddScore(x.Priority, c.Score)
-				a.origin(x, x.Assigned, model.Origin{Kind: model.OriginPromotion, ID: originID(c), Number: c.Score, Text: p.ID})
+				a.origin(x, x.Assigned, model.Origin{Kind: model.OriginPromotion, ID: c.ID, Number: c.Score, Text: p.ID})
 			} else if c.Score >= model.Infinity {
 				x.Priority = model.MinInfinity
-				a.origin(x, x.Assigned, model.Origin{Kind: model.OriginPromotion, ID: originID(c), Number: model.MinInfinity, Text: p.ID})
+				a.origin(x, x.Assigned, model.Origin{Kind: model.OriginPromotion, ID: c.ID, Number: model.MinInfinity, Text: p.ID})
 			}
 		}
 		return
@@ -499,7 +510,7 @@ func (a *assigner) applyPromoted(x, p *model.Resource, c *model.Colocation) {
 					x.Allowed[i].Score = model.AddScore(x.Allowed[i].Score, c.Score)
 				}
 			}
-			a.originDiff(x, before, x.Allowed, model.Origin{Kind: model.OriginColocation, ID: originID(c), Text: instance.ID})
+			a.originDiff(x, before, x.Allowed, model.Origin{Kind: model.OriginColocation, ID: c.ID, Text: instance.ID})
 			a.giveBack(before)
 			continue
 		}
@@ -560,7 +571,7 @@ func (a *assigner) applyCompatible(x, p *model.Resource, c *model.Colocation) {
 	case q != nil:
 		a.apply(x, q, c)
 	case c.Score >= model.Infinity:
-		a.origin(x, a.currentNode(x), model.Origin{Kind: model.OriginColocation, ID: originID(c), Number: model.MinInfinity, Text: p.ID})
+		a.origin(x, a.currentNode(x), model.Origin{Kind: model.OriginColocation, ID: c.ID, Number: model.MinInfinity, Text: p.ID})
 		a.nowhere(x)
 	}
 }

@@ -120,6 +120,7 @@ func (o *instanceOrder) colocation(x *model.Resource) int32 {
 		t = append(t, model.Entry{})
 	}
 	t[n.Index] = model.Entry{Score: n.Score, Present: true}
+	a.steps = 0
 	for _, c := range colocations(x, true) {
 		a.merge(t, x, c.Primary, c, factor(c.Score), mergeOptions{asDependent: true})
 	}
@@ -356,6 +357,7 @@ func (a *assigner) sequence() []*model.Resource {
 		t, ok := combined[r]
 		if !ok {
 			t = append(model.Table(nil), r.Allowed...)
+			a.steps = 0
 			if r.Kind == cib.Group {
 				// The last member leads through all the others to what the group is colocated with.
 				a.merge(t, r, r, &model.Colocation{Dependent: r, Primary: r, Attribute: uname}, 1, mergeOptions{asDependent: true, mustStayUsable: true})

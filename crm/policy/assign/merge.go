@@ -16,19 +16,24 @@ type mergeOptions struct {
 	positiveOnly bool
 }
 
+// maxMergeSteps bounds the sources that one merge follows. A cluster made by hand needs some dozens; where
+// colocations fan out and in again in many layers, the number of paths would grow without limit.
+const maxMergeSteps = 1 << 16
+
 // spent marks an entry that a positive-only merge would have made negative. No sum of scores has this value.
 const spent = model.MinInfinity - 1
 
 // mergeInto merges the preferences of source, scaled by f, into r's own table.
 func (a *assigner) mergeInto(r, source *model.Resource, c *model.Colocation, f float32, o mergeOptions) {
 	work := a.borrow(r.Allowed)
+	a.steps = 0
 	a.merge(work, r, source, c, f, o)
 	settle(work)
 	kind := model.OriginDependent
 	if o.asDependent {
 		kind = model.OriginColocation
 	}
-	a.originDiff(r, r.Allowed, work, model.Origin{Kind: kind, ID: originID(c), Text: source.ID})
+	a.originDiff(r, r.Allowed, work, model.Origin{Kind: kind, ID: c.ID, Text: source.ID})
 	copy(r.Allowed, work)
 	a.giveBack(work)
 }
@@ -55,6 +60,14 @@ func (a *assigner) merge(t model.Table, target, source *model.Resource, c *model
 		}
 	}
 	if a.inSet[source.Index] {
+		return
+	}
+	if a.steps++; a.steps > maxMergeSteps {
+		if !a.tooDeep {
+			a.tooDeep = true
+			a.c.Messages = append(a.c.Messages, model.Message{Error: true, Text: "colocation " + c.ID +
+				": the colocations that follow it have too many paths, so not all preferences along them count; use fewer constraints between the same resources"})
+		}
 		return
 	}
 	a.inSet[source.Index] = true
