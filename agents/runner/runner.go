@@ -22,7 +22,8 @@
 // # Audit
 //
 // Each run gives one record: "agent-run", or "fence-run" for fence agents, which also have "fence-start",
-// on disk before the agent starts. Requests that were not carried out have their record as well. Records that
+// on disk before the agent starts. A run whose end the runner did not see, because it was killed, gets
+// "agent-interrupted" from the next one. Requests that were not carried out have their record as well. Records that
 // the node process sends are marked with "source": "node", and cannot use these names. When the audit log
 // takes no records (disk full), runs go on and the log says so: a service that is not restarted, or a node
 // not fenced, is worse than a gap which shows.
@@ -43,6 +44,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/quorate/quorate/agents"
+	"github.com/quorate/quorate/agents/subprocess"
 	"github.com/quorate/quorate/crm/audit"
 )
 
@@ -117,6 +119,21 @@ func (r *Runner) Close() {
 	r.mu.Unlock()
 	r.cancel()
 	r.wg.Wait()
+}
+
+// Recover ends the runs that an earlier runner left going on when it was killed (subprocess.Launcher.Recover),
+// and records each as interrupted. Call it before the first run.
+func (r *Runner) Recover(l *subprocess.Launcher) error {
+	runs, err := l.Recover()
+	for _, run := range runs {
+		short := func(s string) string { return agents.CleanLine(s, agents.MaxReason) }
+		data := map[string]any{"file": short(run.Path), "run": short(run.Label), "leftover": run.Leftover}
+		if _, auditErr := r.cfg.Audit.Append("agent-interrupted", data, false); auditErr != nil {
+			r.log.Error("no audit record of an interrupted run", "operation", run.Label, "error", auditErr)
+		}
+		r.log.Warn("ended a run that an earlier runner left", "operation", run.Label, "leftover", run.Leftover)
+	}
+	return err
 }
 
 // link is a connection to a node process.

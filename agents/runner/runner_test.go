@@ -453,6 +453,33 @@ func TestFinish_KeptResultsAreBounded(t *testing.T) {
 	}()
 }
 
+// What an earlier runner left going on is ended and recorded.
+func TestRecover(t *testing.T) {
+	t.Parallel()
+	journal := filepath.Join(t.TempDir(), "runs")
+	launcher, err := subprocess.New(subprocess.Config{Cgroup: "none", Journal: journal})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer launcher.Close()
+	mark := "0123456789abcdef01234567"
+	child, err := launcher.StartChild(subprocess.ChildSpec{Path: "/bin/sleep", Args: []string{"1000"}, Env: []string{"QUORATE_RUN=" + mark}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(journal, mark), []byte("/agents/p/T\ndb stop a.1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l := &log{}
+	if err := newRunner(t, Config{Audit: l}).Recover(launcher); err != nil {
+		t.Error(err)
+	}
+	if _, sig, err := child.Wait(); sig != syscall.SIGKILL || err != nil {
+		t.Errorf("the run ended with %v, %v, want SIGKILL", sig, err)
+	}
+	l.find(t, "agent-interrupted", "file:/agents/p/T", "run:db stop a.1", "leftover:0")
+}
+
 func secretFile(t *testing.T, path, text string, mode os.FileMode) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

@@ -138,11 +138,16 @@ func unescapeMount(s string) string {
 // start makes a group and starts the process inside it, so that it never runs outside.
 func (g cgroup) start(path string, argv []string, attr *os.ProcAttr, mark string) (*os.Process, string, error) {
 	dir := filepath.Join(g.dir, mark)
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	err := os.Mkdir(dir, 0o755)
+	if errors.Is(err, os.ErrNotExist) {
+		// Another launcher with the same name was closed and took the empty parent away.
+		_ = os.Mkdir(g.dir, 0o755)
+		err = os.Mkdir(dir, 0o755)
+	}
+	if err != nil {
 		return nil, "", &cgroupError{err}
 	}
 	var proc *os.Process
-	var err error
 	if g.version == 2 {
 		f, openErr := os.OpenFile(dir, unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_RDONLY, 0)
 		if openErr != nil {

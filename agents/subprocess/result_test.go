@@ -26,7 +26,7 @@ func TestRunAgent(t *testing.T) {
 	}{
 		{"not running", `exit 7`, 0, agents.Result{RC: 7}},
 		{"reason", "echo out; echo 'ocf-exit-reason:no disk' >&2; echo more >&2; exit 1", 0, agents.Result{RC: 1, Reason: "no disk", Output: "out\nocf-exit-reason:no disk\nmore\n"}},
-		{"timeout", "echo 'ocf-exit-reason:waiting' >&2; sleep 100", 300 * time.Millisecond, agents.Result{Status: agents.StatusTimeout, RC: 1, Reason: "timed out after 300ms: waiting", Output: "ocf-exit-reason:waiting\n"}},
+		{"timeout", "echo 'ocf-exit-reason:waiting' >&2; sleep 100", time.Second, agents.Result{Status: agents.StatusTimeout, RC: 1, Reason: "timed out after 1s: waiting", Output: "ocf-exit-reason:waiting\n"}},
 		{"signal", "kill -SEGV $$", 0, agents.Result{Status: agents.StatusError, RC: 1, Reason: "ended by signal 11 (segmentation fault)"}},
 		{"not UTF-8", `printf 'caf\351\n'`, 0, agents.Result{Output: "caf\uFFFD\n"}},
 		{"secret", `echo "password is $PW" >&2; echo "ocf-exit-reason:login with $PW" >&2; exit 1`, 0,

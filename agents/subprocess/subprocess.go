@@ -632,6 +632,9 @@ func (l *Launcher) Close() error {
 	l.mu.Unlock()
 	l.readers.Wait()
 	l.sweep()
+	if l.group.dir != "" {
+		_ = unix.Rmdir(l.group.dir) // fails while services live in groups below it, as it should
+	}
 	return nil
 }
 

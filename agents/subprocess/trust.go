@@ -66,20 +66,29 @@ func (o Owner) names() string {
 	return fmt.Sprintf("root or user %d", o.UID)
 }
 
-// CheckAbove checks the directories from / down to dir itself. Above dir, a directory that everybody may
-// write to passes when it has the sticky bit, because entries of others cannot be renamed in it.
+// CheckAbove checks the directories from / down to dir itself, both as the path names them and where symbolic
+// links lead. Above dir, a directory that everybody may write to passes when it has the sticky bit, because
+// entries of others cannot be renamed in it.
 func (o Owner) CheckAbove(dir string) error {
 	if !filepath.IsAbs(dir) {
 		return fmt.Errorf("directory %q: the path must be absolute", dir)
 	}
 	dir = filepath.Clean(dir)
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return notFound("directory "+dir, err)
+	}
+	if err := o.checkChain(real); err != nil || real == dir {
+		return err
+	}
+	return o.checkChain(dir)
+}
+
+func (o Owner) checkChain(dir string) error {
 	for p := dir; ; p = filepath.Dir(p) {
 		info, err := os.Stat(p)
 		if err != nil {
-			if errors.Is(err, os.ErrNotExist) {
-				return fmt.Errorf("directory %s: %w", p, ErrNotFound)
-			}
-			return err
+			return notFound("directory "+p, err)
 		}
 		if !info.IsDir() {
 			return fmt.Errorf("%s: %w: not a directory", p, ErrRefused)

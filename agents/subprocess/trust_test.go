@@ -166,3 +166,19 @@ func TestNewDirectory_Refused(t *testing.T) {
 		}
 	}
 }
+
+// A link to the directory is fine while nobody else can change what it leads to.
+func TestFind_DirectoryBehindALink(t *testing.T) {
+	t.Parallel()
+	dir := agentDir(t)
+	must(t, os.Mkdir(filepath.Join(dir, "loose"), 0o755))
+	must(t, os.Rename(filepath.Join(dir, "root"), filepath.Join(dir, "loose/root")))
+	must(t, os.Symlink("loose/root", filepath.Join(dir, "root")))
+	if _, err := find(t, dir, nil, "heartbeat", "Good"); err != nil {
+		t.Errorf("Find() = %v, want nil", err)
+	}
+	must(t, os.Chmod(filepath.Join(dir, "loose"), 0o777))
+	if _, err := find(t, dir, nil, "heartbeat", "Good"); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "loose") {
+		t.Errorf("Find() through a loose directory = %v, want refused", err)
+	}
+}
