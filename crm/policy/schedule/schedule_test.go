@@ -1,0 +1,420 @@
+package schedule
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quorate/quorate/crm/cib"
+	"github.com/quorate/quorate/crm/policy/assign"
+	"github.com/quorate/quorate/crm/policy/model"
+	"github.com/quorate/quorate/crm/transition"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write the golden files anew")
+
+// builder makes small clusters from lines such as "primitive A active=n1 monitor=10".
+type builder struct {
+	c   *model.Cluster
+	doc *cib.Document
+	err error
+}
+
+func newBuilder() *builder {
+	doc := &cib.Document{}
+	c := model.New(doc, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	c.Options = model.Options{Symmetric: true, Quorate: true, StartFailureFatal: true, StartupProbes: true,
+		ConcurrentFencing: true, StopRemovedResources: true, CancelRemovedActions: true, FencingAction: "reboot",
+		ClusterDelay: "60s", FencingTimeout: "60s", BatchLimit: "0", MigrationLimit: "-1"}
+	return &builder{c: c, doc: doc}
+}
+
+func (b *builder) fail(format string, args ...any) {
+	if b.err == nil {
+		b.err = fmt.Errorf(format, args...)
+	}
+}
+
+func (b *builder) node(name string) *model.Node {
+	n := b.c.NodeByName(name)
+	if n == nil {
+		b.fail("no node %q", name)
+		n = &model.Node{}
+	}
+	return n
+}
+
+func (b *builder) resource(id string) *model.Resource {
+	r := b.c.Resource(id)
+	if r == nil {
+		b.fail("no resource %q", id)
+		r = &model.Resource{}
+	}
+	return r
+}
+
+// line reads one line of a cluster.
+func (b *builder) line(text string) {
+	words := strings.Fields(text)
+	o := map[string]string{}
+	for _, w := range words[1:] {
+		k, v, _ := strings.Cut(w, "=")
+		o[k] = v
+	}
+	switch words[0] {
+	case "options":
+		b.options(o)
+	case "node":
+		b.addNode(words[1], o)
+	case "primitive":
+		r := b.primitive(words[1], nil, o)
+		b.c.Resources = append(b.c.Resources, r)
+	case "group":
+		g := b.collective(words[1], cib.Group, o)
+		for _, id := range strings.Split(o["members"], ",") {
+			name, at, _ := strings.Cut(id, "@")
+			mo := map[string]string{}
+			if at != "" {
+				mo["active"] = at
+			}
+			g.Children = append(g.Children, b.primitive(name, g, mo))
+		}
+		g.Role = g.Children[0].Role
+	case "clone":
+		b.clone(words[1], o)
+	case "order":
+		con := cib.Constraint{Kind: cib.Order, ID: "o" + strconv.Itoa(len(b.doc.Config.Constraints)), First: words[1], Then: words[2],
+			OrderKind: o["kind"], Symmetrical: o["symmetrical"], FirstAction: o["first"], ThenAction: o["then"], RequireAll: o["require-all"]}
+		b.doc.Config.Constraints = append(b.doc.Config.Constraints, con)
+	case "orderset":
+		con := cib.Constraint{Kind: cib.Order, ID: "os" + strconv.Itoa(len(b.doc.Config.Constraints)), OrderKind: o["kind"], Symmetrical: o["symmetrical"]}
+		for i, w := range words[1:] {
+			if strings.Contains(w, "=") {
+				continue
+			}
+			set := cib.ResourceSet{ID: "s" + strconv.Itoa(i)}
+			refs, flags, _ := strings.Cut(w, "/")
+			set.Refs = strings.Split(refs, ",")
+			for _, f := range strings.Split(flags, "/") {
+				switch {
+				case f == "any":
+					set.RequireAll = "false"
+				case f == "parallel":
+					set.Sequential = "false"
+				case f == "sequential":
+					set.Sequential = "true"
+				case f != "":
+					set.Action = f
+				}
+			}
+			con.Sets = append(con.Sets, set)
+		}
+		b.doc.Config.Constraints = append(b.doc.Config.Constraints, con)
+	case "colocation":
+		score := int64(model.Infinity)
+		if v := o["score"]; v != "" {
+			score, _ = strconv.ParseInt(v, 10, 64)
+		}
+		col := &model.Colocation{ID: "c" + strconv.Itoa(len(b.c.Colocations)), Dependent: b.resource(words[1]), Primary: b.resource(words[2]),
+			Score: int32(score), Attribute: "#uname", Influence: true, Explicit: true}
+		b.c.Colocations = append(b.c.Colocations, col)
+		col.Dependent.ThisWith = append(col.Dependent.ThisWith, col)
+		col.Primary.WithThis = append(col.Primary.WithThis, col)
+	case "location":
+		score, _ := strconv.ParseInt(words[3], 10, 64)
+		r := b.resource(words[1])
+		r.Locations = append(r.Locations, &model.Location{ID: "l", Resource: r, Nodes: []model.LocationNode{{Node: b.node(words[2]), Score: int32(score)}}})
+		b.c.Locations = append(b.c.Locations, r.Locations[len(r.Locations)-1])
+	case "device":
+		r := b.primitive(words[1], nil, o)
+		r.Class, r.Provider, r.Type, r.FenceDevice = "stonith", "", "fence_test", true
+		b.c.Resources = append(b.c.Resources, r)
+		b.c.HaveFencingDevice, b.c.Options.FencingEnabled = true, true
+	default:
+		b.fail("line %q", text)
+	}
+}
+
+func (b *builder) options(o map[string]string) {
+	for k, v := range o {
+		switch k {
+		case "noquorum":
+			b.c.Options.Quorate = false
+			b.c.Options.QuorumPolicy = map[string]model.QuorumPolicy{"stop": model.QuorumStop, "freeze": model.QuorumFreeze,
+				"ignore": model.QuorumIgnore, "demote": model.QuorumDemote}[v]
+		case "noprobes":
+			b.c.Options.StartupProbes = false
+		case "serialfencing":
+			b.c.Options.ConcurrentFencing = false
+		default:
+			b.fail("option %q", k)
+		}
+	}
+}
+
+func (b *builder) addNode(name string, o map[string]string) {
+	n := &model.Node{ID: name, Name: name, Online: true, Seen: true, Attributes: map[string]string{"#uname": name}}
+	for k := range o {
+		switch k {
+		case name:
+		case "offline":
+			n.Online = false
+		case "unclean":
+			n.Online, n.Unclean = false, true
+		case "pending":
+			n.Pending, n.Standby = true, true
+		case "shutdown":
+			n.Shutdown = true
+		case "standby":
+			n.Standby = true
+		case "dc":
+			n.IsDC = true
+		case "maintenance":
+			n.Maintenance = true
+		default:
+			b.fail("node option %q", k)
+		}
+	}
+	if !n.Online || n.Shutdown {
+		n.Score = model.MinInfinity
+	}
+	b.c.AddNode(n)
+}
+
+func (b *builder) common(r *model.Resource) {
+	r.Instance, r.ConfigID = -1, r.ID
+	r.Managed, r.Critical, r.Unique, r.MigrationThreshold = true, true, true, model.Infinity
+	r.Requires = model.RequiresQuorum
+	r.Role = model.RoleStopped
+	r.Known = make([]bool, b.c.NodeCount())
+	r.Allowed = make(model.Table, b.c.NodeCount())
+	for _, n := range b.c.Nodes {
+		r.Allowed[n.Index] = model.Entry{Score: n.Score, Present: true}
+		r.Known[n.Index] = true
+	}
+	b.c.AddResource(r)
+}
+
+// primitive makes a primitive whose state is known everywhere, unless the option unknown names nodes.
+func (b *builder) primitive(id string, parent *model.Resource, o map[string]string) *model.Resource {
+	r := &model.Resource{ID: id, Kind: cib.Primitive, Class: "ocf", Provider: "test", Type: "Dummy", Parent: parent}
+	b.common(r)
+	for k, v := range o {
+		switch k {
+		case id, "max":
+		case "active", "promoted", "unpromoted":
+			r.Role = map[string]model.Role{"active": model.RoleStarted, "promoted": model.RolePromoted, "unpromoted": model.RoleUnpromoted}[k]
+			for _, name := range strings.Split(v, ",") {
+				n := b.node(name)
+				r.Active = append(r.Active, n)
+				n.Running = append(n.Running, r)
+			}
+		case "unknown":
+			for _, name := range strings.Split(v, ",") {
+				r.Known[b.node(name).Index] = false
+			}
+		case "monitor":
+			for _, text := range strings.Split(v, ",") {
+				text, role, _ := strings.Cut(text, ":")
+				ms, _ := strconv.ParseInt(text, 10, 64)
+				r.Ops = append(r.Ops, &model.Op{Name: "monitor", IntervalMS: ms * 1000, Enabled: true, Role: model.ParseRole(role)})
+			}
+		case "failed":
+			r.Failed, r.MustStop = true, true
+		case "failed-promoted":
+			r.Failed = true
+		case "migrate":
+			r.AllowMigrate = true
+		case "unmanaged":
+			r.Managed = false
+		case "blocked":
+			r.Managed, r.Blocked = false, true
+		case "next":
+			r.Next = model.ParseRole(v)
+		case "fencing":
+			r.Requires = model.RequiresFencing
+		case "nothing":
+			r.Requires = model.RequiresNothing
+		case "multi":
+			r.Multi = map[string]model.MultipleActive{"stop_start": model.MultiStopStart, "stop_unexpected": model.MultiStopUnexpected,
+				"block": model.MultiBlock, "stop_only": model.MultiStopOnly}[v]
+		case "source":
+			r.PartialSource = b.node(v)
+		case "target":
+			r.PartialTarget = b.node(v)
+		case "reloading":
+			r.Reloading = true
+		default:
+			b.fail("option %q", k)
+		}
+	}
+	return r
+}
+
+func (b *builder) collective(id string, kind cib.Kind, o map[string]string) *model.Resource {
+	r := &model.Resource{ID: id, Kind: kind, Meta: map[string]string{}}
+	b.common(r)
+	r.GroupUnordered = o["unordered"] != ""
+	b.c.Resources = append(b.c.Resources, r)
+	return r
+}
+
+// clone makes a clone of a primitive: max instances, of which the first ones are active on the nodes named.
+func (b *builder) clone(id string, o map[string]string) {
+	r := b.collective(id, cib.Clone, o)
+	count, _ := strconv.Atoi(o["max"])
+	has := func(name string) bool { _, set := o[name]; return set }
+	r.Unique = has("unique")
+	r.Notify = has("notify")
+	r.Clone = &model.Clone{Max: count, NodeMax: 1, Ordered: has("ordered"), Interleave: has("interleave"), Notify: r.Notify, Unique: r.Unique,
+		Promotable: has("promotable"), PromotedMax: 1, PromotedNodeMax: 1}
+	r.Clone.Min, _ = strconv.Atoi(o["min"])
+	var active []string
+	for _, k := range []string{"promoted", "unpromoted", "active"} {
+		for _, name := range strings.FieldsFunc(o[k], func(c rune) bool { return c == ',' }) {
+			active = append(active, k+"="+name)
+		}
+	}
+	child := strings.TrimSuffix(id, "-clone")
+	for i := range count {
+		io := map[string]string{}
+		if i < len(active) {
+			k, v, _ := strings.Cut(active[i], "=")
+			io[k] = v
+		}
+		if v := o["monitor"]; v != "" {
+			io["monitor"] = v
+		}
+		m := b.primitive(child+":"+strconv.Itoa(i), r, io)
+		m.Instance, m.ConfigID, m.Unique, m.Notify = i, child, r.Unique, r.Notify
+		if _, p := io["promoted"]; p {
+			m.PromotionScored = true
+			for _, n := range b.c.Nodes {
+				n.Attributes["master-"+child] = "5"
+			}
+		}
+		r.Children = append(r.Children, m)
+	}
+}
+
+// decide runs all phases.
+func (b *builder) decide() *transition.Graph {
+	assign.Prepare(b.c)
+	Internal(b.c)
+	CheckHistory(b.c)
+	assign.Run(b.c)
+	Run(b.c)
+	return Graph(b.c)
+}
+
+func actionText(a *transition.Action) string {
+	text := a.Key
+	if a.Task == "cancel" {
+		text = "cancel " + text
+	}
+	if a.Kind == transition.PseudoEvent {
+		text = "(" + text + ")"
+	}
+	if a.Node != "" {
+		text += " " + a.Node
+	}
+	return text
+}
+
+// show writes a graph as one line per action, sorted, with what it waits for; then what cannot run, with reasons.
+func show(c *model.Cluster, g *transition.Graph) string {
+	var lines []string
+	for i := range g.Synapses {
+		var inputs []string
+		for _, in := range g.Synapses[i].Inputs {
+			if in.Synapse < 0 {
+				inputs = append(inputs, "never: "+actionText(in.Action))
+				continue
+			}
+			inputs = append(inputs, actionText(&g.Synapses[in.Synapse].Action))
+		}
+		slices.Sort(inputs)
+		line := actionText(&g.Synapses[i].Action)
+		if len(inputs) > 0 {
+			line += "   after: " + strings.Join(inputs, ", ")
+		}
+		lines = append(lines, line)
+	}
+	slices.Sort(lines)
+	var other []string
+	for _, a := range c.Actions {
+		if a.Reason == "" || a.Optional && !a.Forced {
+			continue
+		}
+		node := ""
+		if a.Node != nil {
+			node = " " + a.Node.Name
+		}
+		what := "because"
+		if !a.Runnable {
+			what = "blocked by"
+		}
+		other = append(other, fmt.Sprintf("%s%s: %s %s", a.Key, node, what, a.Reason))
+	}
+	slices.Sort(other)
+	for _, m := range c.Messages {
+		if m.Error {
+			other = append(other, "error: "+m.Text)
+		}
+	}
+	if len(lines)+len(other) == 0 {
+		return "nothing\n"
+	}
+	return strings.Join(append(lines, other...), "\n") + "\n"
+}
+
+// TestGolden decides about small clusters. Each case of a file under testdata has comment lines that name the
+// rule, lines that make a cluster, "----", and what is decided, up to an empty line.
+func TestGolden(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("golden files: %v, %d found", err, len(files))
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out strings.Builder
+		for _, block := range strings.Split(strings.TrimSpace(string(data)), "\n\n") {
+			input, want, _ := strings.Cut(block+"\n", "----\n")
+			b := newBuilder()
+			name := ""
+			for _, line := range strings.Split(strings.TrimSpace(input), "\n") {
+				if strings.HasPrefix(line, "#") {
+					if name == "" {
+						name = strings.TrimSpace(strings.TrimPrefix(line, "#"))
+					}
+					continue
+				}
+				b.line(line)
+			}
+			if b.err != nil {
+				t.Errorf("%s: %s: %v", file, name, b.err)
+				continue
+			}
+			got := show(b.c, b.decide())
+			if got != want && !*rewrite {
+				t.Errorf("%s: %s\ngot:\n%s\nwant:\n%s", file, name, got, want)
+			}
+			out.WriteString(input + "----\n" + got + "\n")
+		}
+		if *rewrite {
+			if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
