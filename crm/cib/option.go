@@ -246,7 +246,8 @@ func lookup(sets []AttributeSet, name string) (string, bool) {
 // Nearest returns the name of the list that is most like the given one, for "did you mean"; "" = none is
 // alike enough. Ties go to the first in the list.
 func Nearest(name string, list []string) string {
-	best, bestDistance := "", max(2, len(name)/3)+1
+	// A third of the letters may differ, in short names two, in very short ones fewer.
+	best, bestDistance := "", min(max(2, len(name)/3), (len(name)+1)/2)+1
 	if len(name) > 64 {
 		return ""
 	}
