@@ -179,24 +179,24 @@ func (s *scheduler) internalClone(r *model.Resource) {
 	if r.Clone.Ordered {
 		assign.SortByNumber(r.Children)
 	}
-	var previous *model.Resource
-	for _, i := range r.Children {
+	for at, i := range r.Children {
 		s.internal(i)
 		s.order(r, start, i, start, model.Gate|model.ShowFirst)
 		s.order(i, start, r, running, model.ShowThen)
 		s.order(r, stop, i, stop, model.ShowFirst)
 		s.order(i, stop, r, stopped, model.ShowThen)
-		if r.Clone.Ordered && previous != nil {
-			s.order(previous, start, i, start, model.Seq)
-			s.order(i, stop, previous, stop, model.Seq)
+		if r.Clone.Ordered {
+			for _, before := range r.Children[:at] {
+				s.order(before, start, i, start, model.Seq)
+				s.order(i, stop, before, stop, model.Seq)
+			}
 		}
-		previous = i
 	}
 	if !r.Clone.Promotable {
 		return
 	}
 	s.promotableOrderings(r)
-	previous = nil
+	var previous *model.Resource
 	for _, i := range r.Children {
 		s.order(i, demote, i, promote, model.Seq)
 		s.order(r, promote, i, promote, model.Seq)
