@@ -249,25 +249,21 @@ func (c *conn) alive(timeout time.Duration) bool {
 	}
 }
 
-// clientLoop handles client messages apart from the reader, so that a slow one holds up nothing else.
+// clientLoop handles client messages apart from the reader, so that a slow one holds up nothing else. What waits when the connection is lost
+// is dropped, but a replaced connection loses nothing: its messages are handled to the last.
 func (c *conn) clientLoop() {
 	for {
+		over := false
 		select {
 		case <-c.inWake:
 		case <-c.closed:
-			return
+			over = true
 		}
 		for {
-			c.mu.Lock()
-			if c.err != nil || len(c.inbox) == 0 {
-				c.inbox = nil
-				c.mu.Unlock()
+			m, ok := c.nextClient()
+			if !ok {
 				break
 			}
-			m := c.inbox[0]
-			c.inbox[0] = clientMessage{}
-			c.inbox = c.inbox[1:]
-			c.mu.Unlock()
 			c.e.cfg.Event(Message{Node: c.p.node, Link: c.link, Class: transport.ClassClient, Payload: m.payload})
 			c.mu.Lock()
 			c.windowDue += m.cost
@@ -277,7 +273,25 @@ func (c *conn) clientLoop() {
 				c.kick()
 			}
 		}
+		if over {
+			return
+		}
 	}
+}
+
+func (c *conn) nextClient() (clientMessage, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil && !errors.Is(c.err, errDrained) {
+		c.inbox = nil
+	}
+	if len(c.inbox) == 0 {
+		return clientMessage{}, false
+	}
+	m := c.inbox[0]
+	c.inbox[0] = clientMessage{}
+	c.inbox = c.inbox[1:]
+	return m, true
 }
 
 func (c *conn) writeLoop() {
