@@ -108,6 +108,7 @@ type node struct {
 	reports  []Report
 	changed  chan struct{} // closed at each event
 	slow     chan struct{} // if not nil, client messages wait for it
+	stall    chan struct{} // if not nil, raft messages and with them the reader wait for it
 }
 
 func nodeName(id membership.NodeID) membership.NodeName {
@@ -151,12 +152,15 @@ func (n *node) rename(name membership.NodeName) {
 }
 
 func (n *node) event(ev Event) {
-	if m, ok := ev.(Message); ok && m.Class == transport.ClassClient {
+	if m, ok := ev.(Message); ok {
 		n.mu.Lock()
-		slow := n.slow
+		gate := n.stall
+		if m.Class == transport.ClassClient {
+			gate = n.slow
+		}
 		n.mu.Unlock()
-		if slow != nil {
-			<-slow
+		if gate != nil {
+			<-gate
 		}
 	}
 	n.mu.Lock()
