@@ -65,11 +65,10 @@ func New(c *model.Cluster, r *model.Resource, key, task string, node *model.Node
 }
 
 func ask(c *model.Cluster, r *model.Resource, key, task string, intervalMS int64, node *model.Node, optional bool) *model.Action {
-	a := existing(c, r, key, node)
+	a := existing(c, r, key, task, intervalMS, node)
 	if a == nil {
-		a = c.NewAction(r, key)
-		a.Task, a.Interval = task, intervalMS
-		a.Node, a.Optional, a.Runnable = node, optional, true
+		a = c.NewAction(r, key, task, intervalMS, node)
+		a.Optional, a.Runnable = optional, true
 		a.ControllerSide = task == TaskDeleteHistory
 		if r != nil {
 			prepare(c, a)
@@ -92,11 +91,19 @@ func ask(c *model.Cluster, r *model.Resource, key, task string, intervalMS int64
 }
 
 // existing finds the action that a request means; nil = none.
-func existing(c *model.Cluster, r *model.Resource, key string, node *model.Node) *model.Action {
+func existing(c *model.Cluster, r *model.Resource, key, task string, intervalMS int64, node *model.Node) *model.Action {
 	if r == nil {
 		return c.ClusterAction(key)
 	}
-	for _, a := range r.Actions {
+	if task == TaskMonitor && intervalMS == 0 {
+		if node == nil {
+			return Find(r, key, nil)
+		}
+		if a := r.Probe(node); a != nil {
+			return a
+		}
+	}
+	for _, a := range r.Others {
 		if (node == nil || a.Node == node || a.Node == nil) && sameKey(a.Key, key) {
 			return a
 		}
@@ -160,7 +167,8 @@ func OpMeta(c *model.Cluster, r *model.Resource, task string, intervalMS int64) 
 	return &r.OpMetaCache[len(r.OpMetaCache)-1]
 }
 
-// Meta returns a meta-attribute of an action: its own, else that of its operation.
+// Meta returns a meta-attribute of an action: its own, else that of its operation. The expected result code
+// is in Action.TargetRC.
 func Meta(c *model.Cluster, a *model.Action, name string) (string, bool) {
 	if v, ok := a.Meta[name]; ok {
 		return v, true
@@ -264,7 +272,11 @@ func Find(r *model.Resource, key string, node *model.Node) *model.Action {
 // FindTask returns the first created action of r with the task and no interval on node; a nil node means
 // any. nil = none. An action that became a cancellation is found by its new task only.
 func FindTask(r *model.Resource, task string, node *model.Node) *model.Action {
-	for _, a := range r.Actions {
+	list := r.Others
+	if task == TaskMonitor {
+		list = r.Actions
+	}
+	for _, a := range list {
 		if (node == nil || a.Node == node) && a.Interval == 0 && a.Task == task {
 			return a
 		}
@@ -337,10 +349,10 @@ func Pseudo(c *model.Cluster, r *model.Resource, task string, optional, runnable
 
 // PseudoKey is Pseudo with a key of its own.
 func PseudoKey(c *model.Cluster, r *model.Resource, key, task string, optional, runnable bool) *model.Action {
-	a := existing(c, r, key, nil)
+	a := existing(c, r, key, task, 0, nil)
 	if a == nil {
-		a = c.NewAction(r, key)
-		a.Task, a.Optional = task, optional
+		a = c.NewAction(r, key, task, 0, nil)
+		a.Optional = optional
 		if r != nil {
 			switch task {
 			case TaskStart, TaskPromote:

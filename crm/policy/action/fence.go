@@ -66,8 +66,8 @@ func FenceAction(c *model.Cluster, node *model.Node, op string, optional bool, r
 	key := "stonith-" + node.Name + "-" + op
 	a := c.ClusterAction(key)
 	if a == nil {
-		a = c.NewAction(nil, key)
-		a.Task, a.Node, a.Optional, a.Runnable = TaskFence, node, true, true
+		a = c.NewAction(nil, key, TaskFence, 0, node)
+		a.Optional, a.Runnable = true, true
 		a.Meta = map[string]string{"on_node": node.Name, "on_node_uuid": node.ID, "stonith_action": op}
 		if op == "on" && unfencingDigests(c, a) {
 			optional = false

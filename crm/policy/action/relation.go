@@ -35,9 +35,9 @@ func related(first, then *model.Action, effects model.Effects) bool {
 }
 
 // Order notes an ordering between two sides, to be resolved when all actions are known.
-func Order(c *model.Cluster, o model.Ordering) {
+func Order(c *model.Cluster, o *model.Ordering) {
 	if o.Effects == 0 || (o.First == nil && o.FirstAction == nil) || (o.Then == nil && o.ThenAction == nil) {
 		return
 	}
-	c.Orderings = append(c.Orderings, &o)
+	c.NewOrdering(o)
 }

@@ -380,6 +380,8 @@ type Resource struct {
 	PromotionScored   bool
 
 	Actions []*Action // own actions in order of creation
+	Others  []*Action // those of them that are not a probe on a node, in order of creation
+	Probes  []*Action // probes on nodes, by Node.Index; shorter than the number of nodes, or nil, where there are none
 
 	ParamsCache map[int]map[string]string // instance attributes by Node.Index, -1 = without node
 	OpMetaCache []OpMeta                  // meta-attributes of operations asked for so far
@@ -594,19 +596,16 @@ type Action struct {
 	Needs                                          Requires
 	MinCount, RunnableCount                        int
 
-	Op               *Op               // configured operation; nil = none
-	Meta             map[string]string // names with "-" as configured; only what this action has beyond its operation, see action.Meta
-	Extra            map[string]string // the action's own instance attributes
-	OnFail, FailRole string            // parsed policy name; role after failure
-	TimeoutMS        int64
+	Op       *Op               // configured operation; nil = none
+	TargetRC string            // result code that is expected of a monitor; "" = 0
+	Meta     map[string]string // names with "-" as configured; only what this action has beyond its operation, see action.Meta
+	Extra    map[string]string // the action's own instance attributes
 
 	Before []*Relation // relations in which this is the then action, oldest first
 	After  []*Relation // relations in which this is the first action, oldest first
 
 	Cancelled        string // of a cancel: the task that it cancels
-	ShutdownLock     int64
 	MaintenanceNodes []*Node
-	HistoryName      string
 	Mark             uint32 // visit mark for graph walks
 }
 

@@ -8,6 +8,7 @@ const slabSize = 512
 type store struct {
 	actions   []Action
 	relations []Relation
+	orderings []Ordering
 	byKey     map[string]*Action
 	marks     uint32
 }
@@ -21,7 +22,7 @@ type OpMeta struct {
 }
 
 // NewAction returns a new action with the next number, known to the cluster and to its resource.
-func (c *Cluster) NewAction(r *Resource, key string) *Action {
+func (c *Cluster) NewAction(r *Resource, key, task string, intervalMS int64, node *Node) *Action {
 	if len(c.store.actions) == 0 {
 		c.store.actions = make([]Action, slabSize)
 	}
@@ -29,10 +30,20 @@ func (c *Cluster) NewAction(r *Resource, key string) *Action {
 	c.store.actions = c.store.actions[1:]
 	c.Actions = append(c.Actions, a)
 	a.Number = len(c.Actions)
-	a.Resource = r
-	a.Key = key
+	a.Resource, a.Key, a.Task, a.Interval, a.Node = r, key, task, intervalMS, node
 	if r != nil {
 		r.Actions = append(r.Actions, a)
+		if task != "monitor" || intervalMS != 0 || node == nil {
+			r.Others = append(r.Others, a)
+			return a
+		}
+		if r.Probes == nil {
+			r.Probes = make([]*Action, c.NodeCount())
+		}
+		for len(r.Probes) <= node.Index {
+			r.Probes = append(r.Probes, nil)
+		}
+		r.Probes[node.Index] = a
 		return a
 	}
 	if c.store.byKey == nil {
@@ -42,6 +53,25 @@ func (c *Cluster) NewAction(r *Resource, key string) *Action {
 		c.store.byKey[key] = a
 	}
 	return a
+}
+
+// Probe returns the probe of r on n; nil = none.
+func (r *Resource) Probe(n *Node) *Action {
+	if n.Index < len(r.Probes) {
+		return r.Probes[n.Index]
+	}
+	return nil
+}
+
+// NewOrdering adds a copy of o to the orderings.
+func (c *Cluster) NewOrdering(o *Ordering) {
+	if len(c.store.orderings) == 0 {
+		c.store.orderings = make([]Ordering, slabSize)
+	}
+	n := &c.store.orderings[0]
+	c.store.orderings = c.store.orderings[1:]
+	*n = *o
+	c.Orderings = append(c.Orderings, n)
 }
 
 // ClusterAction finds the action with the key that belongs to no resource; nil = none.

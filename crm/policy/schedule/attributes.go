@@ -19,6 +19,13 @@ const FeatureSet = "3.20.5"
 type attributes struct {
 	c    *model.Cluster
 	list []transition.Attr
+	room []transition.Attr // for attributes made by like
+
+	last    *model.Action // the action written last, if others may be like it
+	lastOut *transition.Action
+
+	referred  *model.Resource // the resource of reference
+	reference *transition.ResourceRef
 }
 
 // set adds an attribute; the first value of a name counts, so that later ones are dropped by finish.
@@ -58,9 +65,9 @@ func (w *attributes) finish() (attrs, params []transition.Attr) {
 	return kept, params
 }
 
-// short returns an action as inputs refer to it.
-func (w *attributes) short(a *model.Action) transition.Action {
-	out := transition.Action{Number: a.Number, Task: a.Task, Key: a.Key}
+// short fills in an action as inputs refer to it.
+func (w *attributes) short(a *model.Action, out *transition.Action) {
+	out.Number, out.Task, out.Key = a.Number, a.Task, a.Key
 	real := true
 	switch {
 	case a.Pseudo:
@@ -92,7 +99,6 @@ func (w *attributes) short(a *model.Action) transition.Action {
 			}
 		}
 	}
-	return out
 }
 
 // router is the cluster node that carries out an action on a remote or guest node (spec/04-actions.md
@@ -123,21 +129,27 @@ func router(a *model.Action) *model.Node {
 	return ended
 }
 
-// action returns an action with everything that its executor needs.
-func (w *attributes) action(a *model.Action) transition.Action {
-	out := w.short(a)
+// action fills in an action with everything that its executor needs.
+func (w *attributes) action(a *model.Action, out *transition.Action) {
+	w.short(a, out)
 	c, r, n := w.c, a.Resource, a.Node
 	if out.Kind == transition.ResourceOp || out.Kind == transition.ClusterOp {
 		out.ShutdownLock = lockOf(a)
 	}
 	if r != nil && out.Kind == transition.ResourceOp {
-		out.Resource = referTo(r)
+		out.Resource = w.refer(r)
+	}
+	if w.like(a, out) {
+		return
 	}
 
 	w.set("crm_feature_set", FeatureSet)
 	w.table(a.Extra)
 	if r != nil && r.Kind == cib.Primitive {
 		w.table(action.Params(c, r, n))
+	}
+	if a.TargetRC != "" {
+		w.set(targetName, a.TargetRC)
 	}
 	for name, value := range a.Meta {
 		w.meta(name, value)
@@ -148,8 +160,8 @@ func (w *attributes) action(a *model.Action) transition.Action {
 		}
 	}
 	if out.Node != "" && (!a.Pseudo || a.Task == action.TaskFence) {
-		w.set("CRM_meta_on_node", n.Name)
-		w.set("CRM_meta_on_node_uuid", n.ID)
+		w.set(nodeName, n.Name)
+		w.set(nodeIDName, n.ID)
 	}
 	if r != nil {
 		w.structure(r)
@@ -160,7 +172,51 @@ func (w *attributes) action(a *model.Action) transition.Action {
 	for _, m := range a.MaintenanceNodes {
 		out.Maintenance = append(out.Maintenance, transition.MaintenanceNode{ID: m.ID, Maintenance: m.Maintenance})
 	}
-	return out
+	if simple(a) {
+		w.last, w.lastOut = a, out
+	} else {
+		w.last = nil
+	}
+}
+
+// Names of attributes that differ between the same operation on different nodes.
+const (
+	nodeName   = "CRM_meta_on_node"
+	nodeIDName = "CRM_meta_on_node_uuid"
+	targetName = "CRM_meta_op_target_rc"
+)
+
+// simple reports whether the attributes of an action depend on its node by nothing but the node's name.
+func simple(a *model.Action) bool {
+	r := a.Resource
+	return r != nil && r.Kind == cib.Primitive && a.Node != nil && !a.Node.IsRemoteKind() && !a.Pseudo && len(a.Meta) == 0 &&
+		len(a.Extra) == 0 && a.Task == monitor && !r.Connection && len(r.ParamsCache) <= 1
+}
+
+// like fills in the attributes from those of the action written before, if that is the same operation on
+// another node: large graphs consist of probes of the same resources on all nodes.
+func (w *attributes) like(a *model.Action, out *transition.Action) bool {
+	l := w.last
+	if l == nil || l.Resource != a.Resource || l.Interval != a.Interval || l.Task != a.Task || l.TargetRC != a.TargetRC || !simple(a) {
+		return false
+	}
+	from := w.lastOut.Attributes
+	if len(w.room) < len(from) {
+		w.room = make([]transition.Attr, max(4096, len(from)))
+	}
+	list := w.room[:len(from):len(from)]
+	w.room = w.room[len(from):]
+	copy(list, from)
+	for i := range list {
+		switch list[i].Name {
+		case nodeName:
+			list[i].Value = a.Node.Name
+		case nodeIDName:
+			list[i].Value = a.Node.ID
+		}
+	}
+	out.Attributes, out.Parameters = list, w.lastOut.Parameters
+	return true
 }
 
 // opMeta is the meta-attributes of the operation that an action is.
@@ -189,8 +245,11 @@ func lockOf(a *model.Action) int64 {
 	return r.LockTime
 }
 
-// referTo names a resource for its executor.
-func referTo(r *model.Resource) *transition.ResourceRef {
+// refer names a resource for its executor.
+func (w *attributes) refer(r *model.Resource) *transition.ResourceRef {
+	if w.referred == r {
+		return w.reference
+	}
 	ref := &transition.ResourceRef{Element: "primitive", Class: r.Class, Provider: r.Provider, Type: r.Type}
 	switch {
 	case r.Removed && r.HistoryID != "":
@@ -205,6 +264,7 @@ func referTo(r *model.Resource) *transition.ResourceRef {
 	default:
 		ref.ID = r.ID
 	}
+	w.referred, w.reference = r, ref
 	return ref
 }
 

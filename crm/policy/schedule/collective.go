@@ -44,7 +44,7 @@ func (w *what) look(r *model.Resource) {
 		w.active = true
 	}
 	starts, stops := false, false
-	for _, a := range r.Actions {
+	for _, a := range r.Others {
 		if a.Interval != 0 || a.Optional {
 			continue
 		}

@@ -118,7 +118,7 @@ func (s *scheduler) relateFencingTo(r *model.Resource, fence *model.Action) {
 		return
 	}
 	c, n := s.c, fence.Node
-	for _, a := range r.Actions {
+	for _, a := range r.Others {
 		switch a.Needs {
 		case model.RequiresFencing:
 			action.Relate(c, fence, a, model.Seq)
@@ -148,9 +148,9 @@ func (s *scheduler) implied(r *model.Resource, fence *model.Action) {
 	c, n := s.c, fence.Node
 	order := r.Requires == model.RequiresFencing || n.IsGuestKind()
 	bundled := inBundle(r)
-	count := len(r.Actions) // notifications are added to the list
+	count := len(r.Others) // notifications are added to the list
 	for i := 0; i < count; i++ {
-		a := r.Actions[i]
+		a := r.Others[i]
 		if a.Task != stop || a.Interval != 0 || a.Node != n {
 			continue
 		}
@@ -164,7 +164,7 @@ func (s *scheduler) implied(r *model.Resource, fence *model.Action) {
 		s.notifyImpliedStop(r, fence)
 	}
 	for i := 0; i < count; i++ {
-		a := r.Actions[i]
+		a := r.Others[i]
 		if a.Task != demote || a.Interval != 0 || a.Node != n {
 			continue
 		}
@@ -194,8 +194,8 @@ func (s *scheduler) shutdown(n *model.Node) *model.Action {
 	key := action.TaskShutdown + "-" + n.Name
 	a := c.ClusterAction(key)
 	if a == nil {
-		a = c.NewAction(nil, key)
-		a.Task, a.Node, a.Runnable = action.TaskShutdown, n, true
+		a = c.NewAction(nil, key, action.TaskShutdown, 0, n)
+		a.Runnable = true
 		action.SetMeta(a, "op_no_wait", "true")
 	}
 	a.Optional = false

@@ -14,10 +14,10 @@ type grapher struct {
 	s     scheduler
 	graph *transition.Graph
 
-	index  []int // synapse by action number, -1 = none
-	sorted []bool
-	inputs [][]*model.Action // of each synapse, in order
-	attrs  attributes
+	index   []int32         // by action number: synapse + 1, -1 = not in the graph, 0 = not looked at
+	actions []*model.Action // of each synapse
+	count   int             // inputs of all synapses
+	attrs   attributes
 }
 
 // Graph returns what is carried out, in the order in which it is walked (spec/05-ordering.md section 8). It
@@ -37,6 +37,15 @@ func Graph(c *model.Cluster) *transition.Graph {
 		g.graph.MigrationLimit = n
 	}
 	g.attrs.c = c
+	room := 0
+	for _, a := range c.Actions {
+		if wanted(a) {
+			room++
+		}
+	}
+	g.graph.Synapses = make([]transition.Synapse, 0, room+room/8)
+	g.actions = make([]*model.Action, 0, room+room/8)
+	g.index = make([]int32, len(c.Actions)+1, len(c.Actions)+len(c.Actions)/8+2)
 	for _, r := range c.Resources {
 		g.resource(r)
 	}
@@ -207,29 +216,27 @@ func merge(a *model.Action) {
 
 // action writes a into the graph if it is to be carried out and not there yet.
 func (g *grapher) action(a *model.Action) {
-	for len(g.sorted) <= a.Number {
-		g.sorted = append(g.sorted, false)
-		g.index = append(g.index, -1)
+	for len(g.index) <= a.Number {
+		g.index = append(g.index, 0)
 	}
-	if !g.sorted[a.Number] {
-		g.sorted[a.Number] = true
+	if g.index[a.Number] == 0 {
+		g.index[a.Number] = -1
 		merge(a)
 	}
 	if a.InGraph || !wanted(a) {
 		return
 	}
 	a.InGraph = true
-	g.index[a.Number] = len(g.graph.Synapses)
-	var inputs []*model.Action
+	g.actions = append(g.actions, a)
+	g.index[a.Number] = int32(len(g.actions))
 	for _, rel := range a.Before {
 		if g.s.counts(rel, rel.Effects) {
 			rel.Used = true
-			inputs = append(inputs, rel.First)
+			g.count++
 		}
 	}
-	g.inputs = append(g.inputs, inputs)
 	g.graph.Synapses = append(g.graph.Synapses, transition.Synapse{Priority: priority(a)})
-	g.graph.Synapses[len(g.graph.Synapses)-1].Action = g.attrs.action(a)
+	g.attrs.action(a, &g.graph.Synapses[len(g.graph.Synapses)-1].Action)
 }
 
 // priority is the priority of an action's synapse; 0 = none.
@@ -244,22 +251,23 @@ func priority(a *model.Action) int32 {
 // link turns the inputs into references to synapses. What is not in the graph is written out: it is never
 // confirmed, so that the action that needs it never happens.
 func (g *grapher) link() {
-	for i, inputs := range g.inputs {
-		if len(inputs) == 0 {
-			continue
-		}
-		list := make([]transition.Input, 0, len(inputs))
-		for _, f := range inputs {
-			in := transition.Input{Synapse: -1}
-			if f.Number < len(g.index) {
-				in.Synapse = g.index[f.Number]
+	all := make([]transition.Input, 0, g.count)
+	for i, t := range g.actions {
+		from := len(all)
+		for _, rel := range t.Before {
+			if !rel.Used {
+				continue
 			}
+			in := transition.Input{Synapse: int(g.index[rel.First.Number]) - 1}
 			if in.Synapse < 0 {
-				a := g.attrs.short(f)
-				in.Action = &a
+				in.Synapse = -1
+				in.Action = new(transition.Action)
+				g.attrs.short(rel.First, in.Action)
 			}
-			list = append(list, in)
+			all = append(all, in)
 		}
-		g.graph.Synapses[i].Inputs = list
+		if len(all) > from {
+			g.graph.Synapses[i].Inputs = all[from:len(all):len(all)]
+		}
 	}
 }

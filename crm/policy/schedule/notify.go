@@ -115,7 +115,7 @@ func (t *activity) collect(r *model.Resource, actions bool) {
 	if !actions {
 		return
 	}
-	for _, a := range r.Actions {
+	for _, a := range r.Others {
 		if a.Optional || a.Node == nil || a.Interval != 0 {
 			continue
 		}
@@ -265,7 +265,7 @@ func (s *scheduler) notifyIn(r *model.Resource, n *notification, t *activity, da
 	if r.Kind != cib.Primitive {
 		return
 	}
-	for _, a := range r.Actions {
+	for _, a := range r.Others {
 		if a.Optional || a.Node == nil {
 			continue
 		}
@@ -339,7 +339,7 @@ func (s *scheduler) notifyAfter(r *model.Resource, at *model.Node, n *notificati
 	if a := s.notify(r, at, n.post, n.postDone, data); a != nil {
 		a.Priority = lastPriority
 	}
-	for _, a := range r.Actions {
+	for _, a := range r.Others {
 		if a.Interval > 0 && a.Task != cancel {
 			action.Relate(s.c, n.postDone, a, model.Seq)
 		}

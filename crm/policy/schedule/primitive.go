@@ -221,9 +221,9 @@ func (s *scheduler) start(r *model.Resource, n *model.Node, optional bool) {
 }
 
 func (s *scheduler) promote(r *model.Resource, n *model.Node, optional bool) {
-	for _, a := range r.Actions {
+	for _, a := range r.Others {
 		if a.Task == start && a.Interval == 0 && (n == nil || a.Node == n) && !a.Runnable {
-			for _, p := range r.Actions {
+			for _, p := range r.Others {
 				if p.Task == promote && p.Interval == 0 && (n == nil || p.Node == n) {
 					p.Runnable = false
 				}

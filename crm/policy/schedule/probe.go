@@ -92,16 +92,18 @@ func (s *scheduler) probePrimitive(r *model.Resource, n *model.Node) bool {
 	p.Optional = false
 	action.AfterUnfencing(s.c, r, n, p, model.Seq)
 	if !isActiveOn(r, n) {
-		action.SetMeta(p, "op_target_rc", "7")
+		p.TargetRC = "7"
 	} else if r.Role == model.RolePromoted {
-		action.SetMeta(p, "op_target_rc", "8")
+		p.TargetRC = "8"
 	}
 	e := model.Seq
 	if !p.Runnable && !anyActive(starting) {
 		e |= model.Gate
 	}
 	s.orderBefore(p, starting, start, e)
-	s.orderBefore(p, starting, reload, model.Seq)
+	if action.FindTask(starting, reload, nil) != nil {
+		s.orderBefore(p, starting, reload, model.Seq)
+	}
 	return true
 }
 
@@ -225,7 +227,7 @@ func (s *scheduler) probeBundle(b *model.Resource, n *model.Node) bool {
 		}
 		if rep.Connection != nil && s.probe(rep.Connection, n) {
 			any = true
-			if p := action.FindTask(rep.Connection, monitor, n); p != nil {
+			if p := rep.Connection.Probe(n); p != nil {
 				s.orderAfter(rep.Container, start, p, model.NestedProbe)
 			}
 		}

@@ -10,26 +10,24 @@ import (
 
 func isTrue(s string) bool { return values.True(s) }
 
-func isProbe(a *model.Action) bool { return a.Interval == 0 && a.Task == monitor }
-
 // orderProbes adds the relations that keep actions from happening before the present state is known
 // (spec/05-ordering.md 4.10).
 func (s *scheduler) orderProbes() {
+	var w restarts
 	for _, r := range s.c.All {
 		if r.Kind != cib.Primitive {
 			continue
 		}
-		for i := 0; i < len(r.Actions); i++ {
-			p := r.Actions[i]
-			if !isProbe(p) {
+		w.after = w.after[:0]
+		for _, p := range r.Probes {
+			if p == nil {
 				continue
 			}
-			mark := s.c.NextMark()
-			count := len(p.After)
-			for j := count - 1; j >= 0; j-- {
-				rel := p.After[j]
-				s.holdInstances(p, rel)
-				s.beforeRestarts(p, rel.Then, mark)
+			for j := len(p.After) - 1; j >= 0; j-- {
+				s.holdInstances(p, p.After[j])
+			}
+			for _, down := range w.of(s, p) {
+				action.Relate(s.c, p, down, model.Seq)
 			}
 		}
 	}
@@ -55,9 +53,36 @@ func (s *scheduler) holdInstances(p *model.Action, rel *model.Relation) {
 	}
 }
 
-// beforeRestarts orders a probe before the stop (demote) of everything that would be restarted (promoted
-// again) because of the resource that is probed. Each action is visited once per probe.
-func (s *scheduler) beforeRestarts(p, after *model.Action, mark uint32) {
+// restarts finds what may be restarted (promoted again) because of a resource, so that the probes of the
+// resource come before the stops (demotes) of all that.
+type restarts struct {
+	after []*model.Action // what the probe looked at last comes before
+	downs []*model.Action // the stops and demotes found for it
+}
+
+// of lists the stops and demotes that p has to come before. The probes of a resource mostly come before the
+// same actions, so that what was found for one serves the next.
+func (w *restarts) of(s *scheduler, p *model.Action) []*model.Action {
+	same := len(w.after) == len(p.After) && len(w.after) > 0
+	for i := 0; same && i < len(w.after); i++ {
+		same = w.after[i] == p.After[i].Then
+	}
+	if same {
+		return w.downs
+	}
+	w.after, w.downs = w.after[:0], w.downs[:0]
+	for _, rel := range p.After {
+		w.after = append(w.after, rel.Then)
+	}
+	mark := s.c.NextMark()
+	for i := len(p.After) - 1; i >= 0; i-- {
+		w.walk(s, p, p.After[i].Then, mark)
+	}
+	return w.downs
+}
+
+// walk visits each action once.
+func (w *restarts) walk(s *scheduler, p, after *model.Action, mark uint32) {
 	if after.Mark == mark {
 		return
 	}
@@ -72,9 +97,9 @@ func (s *scheduler) beforeRestarts(p, after *model.Action, mark uint32) {
 			undo = demote
 		}
 		if undo != "" {
-			for _, down := range r.Actions {
+			for _, down := range r.Others {
 				if down.Task == undo && down.Interval == 0 && !down.Pseudo {
-					action.Relate(s.c, p, down, model.Seq)
+					w.downs = append(w.downs, down)
 				}
 			}
 		}
@@ -99,7 +124,7 @@ func (s *scheduler) beforeRestarts(p, after *model.Action, mark uint32) {
 				continue
 			}
 		}
-		s.beforeRestarts(p, then, mark)
+		w.walk(s, p, then, mark)
 	}
 }
 
@@ -124,9 +149,8 @@ func (s *scheduler) beforeStopped(o *model.Ordering) {
 		e = o.Effects
 	}
 	var thens []*model.Action
-	for i := 0; i < len(r.Actions); i++ {
-		p := r.Actions[i]
-		if !isProbe(p) {
+	for _, p := range r.Probes {
+		if p == nil {
 			continue
 		}
 		if thens == nil {

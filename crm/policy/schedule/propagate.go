@@ -508,13 +508,13 @@ func (s *scheduler) unassign(r *model.Resource) bool {
 	if r.Kind == cib.Primitive {
 		had = r.Assigned != nil
 		r.Assigned = nil
-		for _, a := range r.Actions {
+		for _, a := range r.Others {
 			switch {
 			case a.Task == stop && a.Interval == 0:
 				a.Optional = false
 			case a.Task == start && a.Interval == 0:
 				a.Runnable = false
-			case a.Interval != 0 && a.Meta["op_target_rc"] != "7":
+			case a.Interval != 0 && a.TargetRC != "7":
 				a.Runnable = false
 			}
 		}
@@ -685,7 +685,7 @@ func (s *scheduler) block(r *model.Resource, task string, because *model.Resourc
 	if s.budget--; s.budget < 0 {
 		return
 	}
-	for _, a := range r.Actions {
+	for _, a := range r.Others {
 		if a.Task == task && a.Interval == 0 && a.Runnable {
 			a.Runnable = false
 			action.Because(a, "colocation with "+because.ID, false)

@@ -72,7 +72,7 @@ func (s *scheduler) whileActive(r *model.Resource, op *model.Op, up *model.Actio
 		a.Runnable = false
 	}
 	if r.Next == model.RolePromoted {
-		action.SetMeta(a, "op_target_rc", "8")
+		a.TargetRC = "8"
 	}
 	if !r.Managed {
 		return
@@ -90,7 +90,7 @@ func (s *scheduler) whileActive(r *model.Resource, op *model.Op, up *model.Actio
 // submitted again.
 func isRunning(r *model.Resource, key string, n *model.Node) bool {
 	found := false
-	for _, a := range r.Actions {
+	for _, a := range r.Others {
 		if a.Node == n && a.Key == key {
 			if a.Reschedule {
 				return false
@@ -150,15 +150,13 @@ func (s *scheduler) whileStopped(r *model.Resource, op *model.Op) {
 		}
 		runs := action.Find(r, key, n) != nil
 		a := action.Recurring(c, r, op.Name, op.IntervalMS, n, runs)
-		action.SetMeta(a, "op_target_rc", "7")
+		a.TargetRC = "7"
 		if r.Managed {
-			for _, p := range r.Actions {
-				if p.Node == n && p.Task == monitor && p.Interval == 0 {
-					action.Relate(c, p, a, model.Gate)
-				}
+			if p := r.Probe(n); p != nil {
+				action.Relate(c, p, a, model.Gate)
 			}
 		}
-		for _, down := range r.Actions {
+		for _, down := range r.Others {
 			if down.Node != n || down.Task != stop || down.Interval != 0 || down.Optional && r.Managed {
 				continue
 			}

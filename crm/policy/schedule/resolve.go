@@ -45,7 +45,11 @@ func (s *scheduler) resolve() {
 
 // matching appends the actions of r for an operation, on any node, oldest first.
 func matching(r *model.Resource, task string, to []*model.Action) []*model.Action {
-	for _, a := range r.Actions {
+	list := r.Others
+	if task == monitor {
+		list = r.Actions
+	}
+	for _, a := range list {
 		if a.Interval == 0 && a.Task == task {
 			to = append(to, a)
 		}

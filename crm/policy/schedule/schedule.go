@@ -74,7 +74,7 @@ func (s *scheduler) orderBefore(first *model.Action, then *model.Resource, thenT
 
 // add writes an ordering down, and what it means for the migration of its resources.
 func (s *scheduler) add(o model.Ordering) {
-	action.Order(s.c, o)
+	action.Order(s.c, &o)
 	s.besideMigration(&o)
 }
 
@@ -98,7 +98,7 @@ func (s *scheduler) besideMigration(o *model.Ordering) {
 		effects |= model.UnlessMigrating
 	}
 	add := func(firstTask, thenTask string, e model.Effects) {
-		action.Order(s.c, model.Ordering{First: a, FirstTask: firstTask, Then: b, ThenTask: thenTask, Effects: e})
+		action.Order(s.c, &model.Ordering{First: a, FirstTask: firstTask, Then: b, ThenTask: thenTask, Effects: e})
 	}
 	switch {
 	case first == action.TaskStart && then == action.TaskStart:
