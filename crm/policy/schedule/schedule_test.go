@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/crm/cib"
+	"github.com/quorate/quorate/crm/policy/action"
 	"github.com/quorate/quorate/crm/policy/assign"
 	"github.com/quorate/quorate/crm/policy/model"
 	"github.com/quorate/quorate/crm/transition"
@@ -131,6 +132,12 @@ func (b *builder) line(text string) {
 		r := b.resource(words[1])
 		r.Locations = append(r.Locations, &model.Location{ID: "l", Resource: r, Nodes: []model.LocationNode{{Node: b.node(words[2]), Score: int32(score)}}})
 		b.c.Locations = append(b.c.Locations, r.Locations[len(r.Locations)-1])
+	case "recorded":
+		b.recorded(words[1], b.node(words[2]), words[3:])
+	case "remote":
+		b.remote(words[1], model.RemoteNode, o)
+	case "guest":
+		b.remote(words[1], model.GuestNode, o)
 	case "device":
 		r := b.primitive(words[1], nil, o)
 		r.Class, r.Provider, r.Type, r.FenceDevice = "stonith", "", "fence_test", true
@@ -150,6 +157,10 @@ func (b *builder) options(o map[string]string) {
 				"ignore": model.QuorumIgnore, "demote": model.QuorumDemote}[v]
 		case "noprobes":
 			b.c.Options.StartupProbes = false
+		case "utilization":
+			b.c.Options.Placement = model.PlaceUtilization
+		case "unfencing":
+			b.c.UnfencingInUse = true
 		case "serialfencing":
 			b.c.Options.ConcurrentFencing = false
 		default:
@@ -177,6 +188,10 @@ func (b *builder) addNode(name string, o map[string]string) {
 			n.IsDC = true
 		case "maintenance":
 			n.Maintenance = true
+		case "cpu":
+			value, _ := strconv.ParseInt(o[k], 10, 64)
+			n.Capacity = []model.Capacity{{Name: "cpu", Value: value}}
+			n.Utilization = slices.Clone(n.Capacity)
 		default:
 			b.fail("node option %q", k)
 		}
@@ -244,6 +259,12 @@ func (b *builder) primitive(id string, parent *model.Resource, o map[string]stri
 		case "multi":
 			r.Multi = map[string]model.MultipleActive{"stop_start": model.MultiStopStart, "stop_unexpected": model.MultiStopUnexpected,
 				"block": model.MultiBlock, "stop_only": model.MultiStopOnly}[v]
+		case "params":
+		case "cpu":
+			value, _ := strconv.ParseInt(v, 10, 64)
+			r.Utilization = []model.Capacity{{Name: "cpu", Value: value}}
+		case "unfencing":
+			r.Requires, r.Unfencing = model.RequiresFencing, true
 		case "source":
 			r.PartialSource = b.node(v)
 		case "target":
@@ -301,6 +322,62 @@ func (b *builder) clone(id string, o map[string]string) {
 		}
 		r.Children = append(r.Children, m)
 	}
+}
+
+// recorded adds an operation to the history: "recorded A n1 monitor 10 changed" was run with other parameters
+// than those of today, "removed" with another agent, "reloadable" by an agent that can reload.
+func (b *builder) recorded(id string, n *model.Node, words []string) {
+	if n.State == nil {
+		n.State = &cib.NodeState{Name: n.Name}
+	}
+	r := b.resource(id)
+	var h *cib.ResourceHistory
+	for i := range n.State.History {
+		if n.State.History[i].ID == id {
+			h = &n.State.History[i]
+		}
+	}
+	if h == nil {
+		n.State.History = append(n.State.History, cib.ResourceHistory{ID: id, Class: r.Class, Provider: r.Provider, Type: r.Type})
+		h = &n.State.History[len(n.State.History)-1]
+	}
+	e := cib.HistoryOp{ID: id + strconv.Itoa(len(h.Operations)), Operation: words[0], OnNode: n.Name, CallID: int64(len(h.Operations) + 1), LastRCChange: -1}
+	var attrs []transition.Attr
+	for _, w := range words[1:] {
+		if ms, err := strconv.ParseInt(w, 10, 64); err == nil {
+			e.Interval = ms * 1000
+			attrs = append(attrs, transition.Attr{Name: "CRM_meta_timeout", Value: "20000"})
+		}
+	}
+	e.OpDigest = transition.Digest(attrs)
+	for _, w := range words[1:] {
+		switch w {
+		case "changed":
+			e.OpDigest = "0"
+		case "removed":
+			h.Type = "Other"
+		case "reloadable":
+			e.OpDigest, e.RestartDigest, e.ForceRestart = "0", transition.Digest(nil), "none"
+		}
+	}
+	h.Operations = append(h.Operations, e)
+	if e.Interval > 0 {
+		action.Recurring(b.c, r, e.Operation, e.Interval, n, true)
+	}
+}
+
+// remote makes a remote node, or a guest node of the launcher in=, with its connection.
+func (b *builder) remote(name string, kind model.NodeKind, o map[string]string) {
+	r := b.resource(name)
+	r.Type, r.Provider, r.Connection = "remote", "pacemaker", true
+	n := b.node(name)
+	n.Kind, n.Connection, r.RemoteNode = kind, r, n
+	if in := o["in"]; in != "" {
+		r.Launcher, r.IsGuestConnection = b.resource(in), true
+		r.Launcher.RemoteNode = n
+		r.Launcher.Launched = append(r.Launcher.Launched, r)
+	}
+	b.c.HaveRemoteNodes = true
 }
 
 // decide runs all phases.
