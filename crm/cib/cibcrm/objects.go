@@ -480,3 +480,43 @@ func (p *parser) xml(st *Statement) error {
 	}
 	return nil
 }
+
+// shortXPath writes an XPath as the short form that stands for it, else as xpath:.
+func shortXPath(xpath string) string {
+	for _, name := range []string{"meta", "params", "utilization", "location", "property", "node", "nodeattr", "nodeutil", "status", "cib"} {
+		for _, form := range shortForms[name] {
+			args, ok := matchForm(form, xpath)
+			if !ok {
+				continue
+			}
+			if name == "location" && len(args) == 2 && args[0] == args[1] {
+				args = args[:1]
+			}
+			return strings.Join(append([]string{name}, args...), ":")
+		}
+	}
+	return "xpath:" + quote(xpath)
+}
+
+// matchForm finds what stands for each %s of a form.
+func matchForm(form, text string) (args []string, ok bool) {
+	parts := strings.Split(form, "%s")
+	rest, ok := strings.CutPrefix(text, parts[0])
+	for _, part := range parts[1:] {
+		if !ok {
+			return nil, false
+		}
+		at := len(rest)
+		if part != "" {
+			if at = strings.Index(rest, part); at < 0 {
+				return nil, false
+			}
+		}
+		if checkID(rest[:at]) != nil {
+			return nil, false
+		}
+		args = append(args, rest[:at])
+		rest = rest[at+len(part):]
+	}
+	return args, ok && rest == ""
+}

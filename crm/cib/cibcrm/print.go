@@ -1,0 +1,924 @@
+package cibcrm
+
+import (
+	"path"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/quorate/quorate/crm/cib"
+	"github.com/quorate/quorate/crm/cib/cibxml"
+	"github.com/quorate/quorate/crm/rule"
+)
+
+// PrintOptions say how a configuration is printed.
+type PrintOptions struct {
+	// Obscure lists patterns of parameter names (as of path.Match) whose values are printed as asterisks. Such
+	// text does not paste back. References to secrets are printed as they are.
+	Obscure []string
+	// XML prints every object as an xml statement.
+	XML bool
+}
+
+// Obscured is what stands for a value that is not shown.
+const Obscured = "******"
+
+// Item is one object as a statement.
+type Item struct {
+	Keyword string // canonical keyword of its statement, also where Text is an xml statement
+	ID      string // "" of fencing_topology
+	Text    string // the statement, without a newline at the end; may have continued and comment lines
+}
+
+// printOrder is the order of statements: what is referred to comes before what refers to it, so that the text
+// can be typed in from the top.
+var printOrder = []string{"node", "rsc_template", "primitive", "group", "bundle", "clone", "ms", "tag", "colocation", "location",
+	"order", "rsc_ticket", "fencing_topology", "property", "rsc_defaults", "op_defaults", "role", "user", "acl_target", "acl_group",
+	"alert"}
+
+// Print returns the configuration as statements that Parse reads back. What has no form in the language is
+// printed as an xml statement. Objects are sorted by kind and id.
+func Print(c *cib.Configuration, o PrintOptions) string {
+	var b strings.Builder
+	for _, it := range Items(c, o) {
+		b.WriteString(it.Text)
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// Items returns the statements of Print one by one.
+func Items(c *cib.Configuration, o PrintOptions) []Item {
+	p := &printer{config: c, opts: o, referred: map[string]bool{}}
+	cib.EachReference(c, func(r cib.Reference) {
+		switch r.Target {
+		case cib.ToSet, cib.ToPair, cib.ToRule, cib.ToResourceSet:
+			p.referred[r.To] = true
+		}
+	})
+	for i := range c.Nodes {
+		n := &c.Nodes[i]
+		p.add("node", n.Name, n.Comments, func() string { return p.node(n) }, cib.Object{Node: n})
+	}
+	for _, r := range c.Resources {
+		p.resourceTree(r, 0)
+	}
+	for i := range c.Constraints {
+		k := &c.Constraints[i]
+		p.add(constraintKeyword[k.Kind], k.ID, k.Comments, func() string { return p.constraint(k) }, cib.Object{Constraint: k})
+	}
+	for i := range c.Tags {
+		t := &c.Tags[i]
+		p.add("tag", t.ID, t.Comments, func() string { return "tag " + t.ID + " " + strings.Join(t.Refs, " ") }, cib.Object{Tag: t})
+	}
+	if len(c.FencingTopology) > 0 {
+		p.topology()
+	}
+	for keyword, list := range map[string][]cib.AttributeSet{"property": c.Properties, "rsc_defaults": c.ResourceDefaults, "op_defaults": c.OpDefaults} {
+		for i := range list {
+			s := &list[i]
+			p.add(keyword, s.ID, s.Comments, func() string { return p.propertySet(keyword, s) }, cib.Object{Set: s})
+		}
+	}
+	for i := range c.Roles {
+		r := &c.Roles[i]
+		p.add("role", r.ID, r.Comments, func() string { return p.role(r) }, cib.Object{Role: r})
+	}
+	for i := range c.Users {
+		u := &c.Users[i]
+		p.add("user", u.ID, u.Comments, func() string { return p.user(u) }, cib.Object{User: u})
+	}
+	for keyword, list := range map[string][]cib.ACLTarget{"acl_target": c.Targets, "acl_group": c.Groups} {
+		for i := range list {
+			t := &list[i]
+			p.add(keyword, t.ID, t.Comments, func() string { return lines(keyword+" "+t.ID, t.Roles...) }, cib.Object{Target: t})
+		}
+	}
+	for i := range c.Alerts {
+		a := &c.Alerts[i]
+		p.add("alert", a.ID, a.Comments, func() string { return p.alert(a) }, cib.Object{Alert: a})
+	}
+	rank := make(map[string]int, len(printOrder))
+	for i, k := range printOrder {
+		rank[k] = i
+	}
+	slices.SortStableFunc(p.items, func(a, b Item) int {
+		if a.Keyword != b.Keyword {
+			return rank[a.Keyword] - rank[b.Keyword]
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	return p.items
+}
+
+type printer struct {
+	config   *cib.Configuration
+	opts     PrintOptions
+	referred map[string]bool // ids of sets, pairs and rules that something refers to: they are printed
+	items    []Item
+	hidden   bool // a value of the present object was obscured
+}
+
+// add prints one object; as xml when its statement would not give the same object again.
+func (p *printer) add(keyword, id string, comments []string, text func() string, o cib.Object) {
+	p.hidden = false
+	var s string
+	if !p.opts.XML {
+		s = text()
+	}
+	if s == "" || !p.hidden && !p.readsBack(s, keyword, o) {
+		s = p.xml(o, keyword)
+	}
+	var b strings.Builder
+	for _, c := range comments {
+		b.WriteString("#" + strings.ReplaceAll(c, "\n", " ") + "\n")
+	}
+	b.WriteString(s)
+	p.items = append(p.items, Item{keyword, id, b.String()})
+}
+
+// xml prints an object as an xml statement.
+func (p *printer) xml(o cib.Object, keyword string) string {
+	var text string
+	switch {
+	case o.Resource != nil:
+		r := *o.Resource
+		r.Comments = nil
+		r.Members = nil
+		for _, m := range o.Resource.Members {
+			// The members are statements of their own: a reference stands for each.
+			r.Members = append(r.Members, &cib.Resource{Kind: m.Kind, ID: m.ID})
+		}
+		text = string(cibxml.WriteResource(&r))
+	case o.Constraint != nil:
+		k := *o.Constraint
+		k.Comments = nil
+		text = string(cibxml.WriteConstraint(&k))
+	case o.Node != nil:
+		n := *o.Node
+		n.Comments = nil
+		text = string(cibxml.WriteNode(&n))
+	case o.Set != nil:
+		element := "cluster_property_set"
+		if keyword != "property" {
+			element = "meta_attributes"
+		}
+		text = string(cibxml.WriteAttributeSet(element, o.Set))
+	default:
+		text = elementOf(o, keyword, p.config)
+	}
+	return "xml " + strings.ReplaceAll(dedent(text), "\n", " \\\n")
+}
+
+// elementOf cuts the element of one object out of the XML of a configuration that holds nothing else.
+func elementOf(o cib.Object, keyword string, from *cib.Configuration) string {
+	var c cib.Configuration
+	outer := ""
+	switch {
+	case o.Tag != nil:
+		t := *o.Tag
+		t.Comments = nil
+		c.Tags, outer = []cib.Tag{t}, "tags"
+	case o.Role != nil:
+		r := *o.Role
+		r.Comments = nil
+		c.Roles, outer = []cib.ACLRole{r}, "acls"
+	case o.User != nil:
+		u := *o.User
+		u.Comments = nil
+		c.Users, outer = []cib.ACLUser{u}, "acls"
+	case o.Target != nil:
+		t := *o.Target
+		t.Comments = nil
+		outer = "acls"
+		if keyword == "acl_group" {
+			c.Groups = []cib.ACLTarget{t}
+		} else {
+			c.Targets = []cib.ACLTarget{t}
+		}
+	case o.Alert != nil:
+		a := *o.Alert
+		a.Comments = nil
+		c.Alerts, outer = []cib.Alert{a}, "alerts"
+	default:
+		c.FencingTopology = from.FencingTopology
+		text := string(cibxml.WriteConfiguration(&c, cibxml.Options{Plain: true}))
+		_, rest, _ := strings.Cut(text, "<fencing-topology")
+		body, _, _ := strings.Cut(rest, "</fencing-topology>")
+		return "<fencing-topology" + body + "</fencing-topology>"
+	}
+	text := string(cibxml.WriteConfiguration(&c, cibxml.Options{Plain: true}))
+	_, rest, _ := strings.Cut(text, "<"+outer+">")
+	body, _, _ := strings.Cut(rest, "</"+outer+">")
+	return body
+}
+
+// dedent takes the indentation of the first line from all lines.
+func dedent(text string) string {
+	text = strings.Trim(text, "\n")
+	indent := len(text) - len(strings.TrimLeft(text, " "))
+	list := strings.Split(strings.TrimRight(text, " \n"), "\n")
+	for i := range list {
+		list[i] = strings.TrimRight(strings.TrimPrefix(list[i], strings.Repeat(" ", indent)), " ")
+	}
+	return strings.Join(list, "\n")
+}
+
+// lines joins the parts of a statement, one a line.
+func lines(head string, rest ...string) string {
+	if len(rest) == 0 {
+		return head
+	}
+	return head + " \\\n\t" + strings.Join(rest, " \\\n\t")
+}
+
+// bare writes a word that is not a value: in quotes only where it must be.
+func bare(s string) string {
+	if s == "" || strings.ContainsAny(s, " \t\n\r\"'\\") {
+		return quote(s)
+	}
+	return s
+}
+
+func (p *printer) nvpairs(list []cib.NVPair) []string {
+	var out []string
+	for i := range list {
+		v := &list[i]
+		switch {
+		case v.IDRef != "" && v.Name != "":
+			out = append(out, "@"+v.IDRef+":"+v.Name)
+		case v.IDRef != "":
+			out = append(out, "@"+v.IDRef)
+		case v.NoValue:
+			out = append(out, v.Name)
+		default:
+			w := bare(v.Name) + "=" + p.value(v.Name, v.Value)
+			if v.ID != "" && p.referred[v.ID] {
+				w = "$" + v.ID + ":" + w
+			}
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+// secretPrefix begins the values that refer to a secret instead of holding it.
+const secretPrefix = "ref:"
+
+func (p *printer) value(name, value string) string {
+	if !strings.HasPrefix(value, secretPrefix) {
+		for _, pattern := range p.opts.Obscure {
+			if ok, err := path.Match(pattern, name); err == nil && ok {
+				p.hidden = true
+				return quote(Obscured)
+			}
+		}
+	}
+	return quote(value)
+}
+
+func scoreText(s string) string {
+	switch strings.ToLower(s) {
+	case "infinity", "inf":
+		return "inf"
+	case "+infinity", "+inf":
+		return "+inf"
+	case "-infinity", "-inf":
+		return "-inf"
+	}
+	return s
+}
+
+// setWords prints what stands in an attribute block after its keyword.
+func (p *printer) setWords(s *cib.AttributeSet) []string {
+	var out []string
+	if s.IDRef != "" {
+		return append(out, "$id-ref="+quote(s.IDRef))
+	}
+	if s.ID != "" && p.referred[s.ID] {
+		out = append(out, "$id="+quote(s.ID))
+	}
+	if s.Score != "" {
+		out = append(out, scoreText(s.Score)+":")
+	}
+	for i := range s.Rules {
+		out = append(out, p.rule(&s.Rules[i]))
+	}
+	return append(out, p.nvpairs(s.Pairs)...)
+}
+
+func (p *printer) block(keyword string, list []cib.AttributeSet) []string {
+	var out []string
+	for i := range list {
+		out = append(out, strings.Join(append([]string{keyword}, p.setWords(&list[i])...), " "))
+	}
+	return out
+}
+
+func (p *printer) rule(r *rule.Rule) string {
+	out := []string{"rule"}
+	if r.IDRef != "" {
+		return "rule $id-ref=" + quote(r.IDRef)
+	}
+	if r.ID != "" && p.referred[r.ID] {
+		out = append(out, "$id="+quote(r.ID))
+	}
+	if r.Role != "" {
+		out = append(out, "$role="+quote(r.Role))
+	}
+	switch {
+	case r.ScoreAttribute != "":
+		out = append(out, r.ScoreAttribute+":")
+	case r.Score != "" && scoreText(r.Score) != "inf":
+		out = append(out, scoreText(r.Score)+":")
+	}
+	op := r.BooleanOp
+	if op == "" {
+		op = "and"
+	}
+	for i := range r.Conditions {
+		if i > 0 {
+			out = append(out, op)
+		}
+		out = append(out, conditionText(&r.Conditions[i])...)
+	}
+	return strings.Join(out, " ")
+}
+
+func conditionText(c *rule.Condition) []string {
+	switch {
+	case c.Attribute != nil:
+		e := c.Attribute
+		if e.Operation == "defined" || e.Operation == "not_defined" {
+			return []string{e.Operation, bare(e.Attribute)}
+		}
+		op := e.Operation
+		if e.Type != "" {
+			op = e.Type + ":" + op
+		}
+		return []string{bare(e.Attribute), op, quote(e.Value)}
+	case c.Date != nil:
+		d := c.Date
+		var fields []string
+		field := func(name, v string) {
+			if v != "" {
+				fields = append(fields, name+"="+quote(v))
+			}
+		}
+		switch d.Operation {
+		case "lt":
+			return []string{"date lt", quote(d.End)}
+		case "gt":
+			return []string{"date gt", quote(d.Start)}
+		case "date_spec":
+			if s := d.Spec; s != nil {
+				for _, name := range []string{"years", "months", "weeks", "weekyears", "monthdays", "weekdays", "yeardays", "hours", "minutes", "seconds", "moon"} {
+					field(name, *specField(s, name))
+				}
+			}
+			return append([]string{"date spec"}, fields...)
+		}
+		field("start", d.Start)
+		field("end", d.End)
+		if s := d.Duration; s != nil {
+			field("years", s.Years)
+			field("months", s.Months)
+			field("weeks", s.Weeks)
+			field("days", s.Days)
+			field("hours", s.Hours)
+			field("minutes", s.Minutes)
+			field("seconds", s.Seconds)
+			for _, x := range s.Extra {
+				field(x[0], x[1])
+			}
+		}
+		return append([]string{"date in"}, fields...)
+	}
+	return []string{"?"} // no form: the statement does not read back, and XML is printed
+}
+
+func (p *printer) node(n *cib.Node) string {
+	head := "node "
+	if n.ID != "" && n.ID != n.Name {
+		head += bare(n.ID) + ": "
+	}
+	head += n.Name
+	if n.Type != "" && n.Type != "member" && n.Type != "normal" {
+		head += ":" + n.Type
+	}
+	var rest []string
+	if n.Description != "" {
+		rest = append(rest, "description="+quote(n.Description))
+	}
+	rest = append(rest, p.block("attributes", n.Attributes)...)
+	rest = append(rest, p.block("utilization", n.Utilization)...)
+	return lines(head, rest...)
+}
+
+func (p *printer) resourceTree(r *cib.Resource, depth int) {
+	const deepest = 8 // the model nests three levels
+	if depth > deepest {
+		return
+	}
+	p.add(resourceKeyword(r), r.ID, r.Comments, func() string { return p.resource(r) }, cib.Object{Resource: r})
+	for _, m := range r.Members {
+		p.resourceTree(m, depth+1)
+	}
+}
+
+func resourceKeyword(r *cib.Resource) string {
+	switch r.Kind {
+	case cib.Group:
+		return "group"
+	case cib.Clone:
+		if r.LegacyMaster {
+			return "ms"
+		}
+		return "clone"
+	case cib.Bundle:
+		return "bundle"
+	case cib.Template:
+		return "rsc_template"
+	}
+	return "primitive"
+}
+
+// AgentName writes the agent of a primitive the way the language does: without class and provider where
+// those are ocf and heartbeat.
+func AgentName(r *cib.Resource) string {
+	switch {
+	case r.Template != "":
+		return "@" + r.Template
+	case r.Class == "ocf" && r.Provider == "heartbeat":
+		return r.Type
+	case r.Provider != "":
+		return r.Class + ":" + r.Provider + ":" + r.Type
+	}
+	return r.Class + ":" + r.Type
+}
+
+func (p *printer) resource(r *cib.Resource) string {
+	head := []string{resourceKeyword(r), r.ID}
+	var rest []string
+	if r.Description != "" {
+		rest = append(rest, "description="+quote(r.Description))
+	}
+	switch r.Kind {
+	case cib.Primitive, cib.Template:
+		head = append(head, bare(AgentName(r)))
+		rest = append(rest, p.block("params", r.Params)...)
+		rest = append(rest, p.block("meta", r.Meta)...)
+		rest = append(rest, p.block("utilization", r.Utilization)...)
+		rest = append(rest, p.operations(&r.Operations)...)
+	case cib.Bundle:
+		rest = append(rest, p.bundle(r)...)
+	default:
+		for _, m := range r.Members {
+			head = append(head, m.ID)
+		}
+		rest = append(rest, p.block("params", r.Params)...)
+		rest = append(rest, p.block("meta", r.Meta)...)
+	}
+	return lines(strings.Join(head, " "), rest...)
+}
+
+func (p *printer) operations(o *cib.Operations) []string {
+	var out []string
+	if o.ID != "" {
+		out = append(out, "operations $id="+quote(o.ID))
+	}
+	if o.IDRef != "" {
+		out = append(out, "operations $id-ref="+quote(o.IDRef))
+	}
+	for i := range o.List {
+		out = append(out, p.operation(&o.List[i])...)
+	}
+	return out
+}
+
+func (p *printer) operation(o *cib.Operation) []string {
+	words := []string{"op", o.Name}
+	if o.IDRef != "" {
+		words = append(words, "$id-ref="+quote(o.IDRef))
+	}
+	last := ""
+	switch {
+	case o.Interval == "":
+	case (o.Interval == "0" || o.Interval == "0s") && len(o.Extra) > 0:
+		last = "interval=" + quote(o.Interval)
+	default:
+		words = append(words, "interval="+quote(o.Interval))
+	}
+	for _, a := range o.Extra {
+		words = append(words, a.Name+"="+quote(a.Value))
+	}
+	if last != "" {
+		words = append(words, last)
+	}
+	out := []string{strings.Join(words, " ")}
+	out = append(out, p.block("op_params", o.Params)...)
+	return append(out, p.block("op_meta", o.Meta)...)
+}
+
+func attrWords(keyword string, attrs []cib.Attr) string {
+	out := []string{keyword}
+	for _, a := range attrs {
+		if a.Value != "" || a.Name != "id" {
+			out = append(out, a.Name+"="+quote(a.Value))
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+func (p *printer) bundle(r *cib.Resource) []string {
+	b := r.Bundle
+	if b == nil {
+		return nil
+	}
+	out := []string{attrWords(b.Engine, b.Attributes)}
+	some := func(keyword string, list ...cib.Attr) string {
+		return attrWords(keyword, slices.DeleteFunc(list, func(a cib.Attr) bool { return a.Value == "" }))
+	}
+	if b.HasNetwork {
+		words := []string{attrWords("network", b.Network)}
+		for _, m := range b.Ports {
+			words = append(words, some("port-mapping", cib.Attr{Name: "port", Value: m.Port}, cib.Attr{Name: "internal-port", Value: m.InternalPort},
+				cib.Attr{Name: "range", Value: m.Range}, cib.Attr{Name: "id", Value: m.ID}))
+		}
+		out = append(out, strings.Join(words, " "))
+	}
+	if b.HasStorage {
+		words := []string{"storage"}
+		for _, m := range b.Storage {
+			words = append(words, some("storage-mapping", cib.Attr{Name: "source-dir", Value: m.SourceDir},
+				cib.Attr{Name: "source-dir-root", Value: m.SourceDirRoot}, cib.Attr{Name: "target-dir", Value: m.TargetDir},
+				cib.Attr{Name: "options", Value: m.Options}, cib.Attr{Name: "id", Value: m.ID}))
+		}
+		out = append(out, strings.Join(words, " "))
+	}
+	for _, m := range r.Members {
+		out = append(out, "primitive "+m.ID)
+	}
+	return append(out, p.block("meta", r.Meta)...)
+}
+
+var constraintKeyword = [...]string{cib.Location: "location", cib.Colocation: "colocation", cib.Order: "order", cib.Ticket: "rsc_ticket"}
+
+func withQualifier(id, q string) string {
+	if q == "" {
+		return id
+	}
+	return id + ":" + q
+}
+
+func (p *printer) constraint(c *cib.Constraint) string {
+	words := []string{constraintKeyword[c.Kind], c.ID}
+	option := func(name, v string) {
+		if v != "" {
+			words = append(words, name+"="+quote(v))
+		}
+	}
+	switch c.Kind {
+	case cib.Location:
+		switch {
+		case c.Pattern != "":
+			words = append(words, bare("/"+c.Pattern+"/"))
+		case len(c.Sets) == 1:
+			words = append(words, "{", strings.Join(c.Sets[0].Refs, " "))
+			if s := c.Sets[0].Sequential; s != "" {
+				option("sequential", s)
+			}
+			if s := c.Sets[0].RequireAll; s != "" {
+				option("require-all", s)
+			}
+			words = append(words, "}")
+		default:
+			words = append(words, c.Resource)
+		}
+		option("role", c.Role)
+		option("resource-discovery", c.Discovery)
+		if len(c.Rules) > 0 {
+			var rules []string
+			for i := range c.Rules {
+				rules = append(rules, p.rule(&c.Rules[i]))
+			}
+			return lines(strings.Join(words, " "), rules...)
+		}
+		words = append(words, scoreText(c.Score)+":", bare(c.Node))
+	case cib.Colocation:
+		words = append(words, scoreText(c.Score)+":")
+		if len(c.Sets) > 0 {
+			words = append(words, setTexts(c)...)
+		} else {
+			words = append(words, withQualifier(c.Resource, c.Role), withQualifier(c.With, c.WithRole))
+		}
+		option("node-attribute", c.NodeAttribute)
+		option("influence", c.Influence)
+	case cib.Order:
+		switch {
+		case c.OrderKind != "":
+			words = append(words, c.OrderKind+":")
+		case c.Score != "":
+			words = append(words, scoreText(c.Score)+":")
+		}
+		if len(c.Sets) > 0 {
+			words = append(words, setTexts(c)...)
+		} else {
+			words = append(words, withQualifier(c.First, c.FirstAction), withQualifier(c.Then, c.ThenAction))
+		}
+		option("symmetrical", c.Symmetrical)
+		option("require-all", c.RequireAll)
+	case cib.Ticket:
+		words = append(words, bare(c.Ticket+":"))
+		if len(c.Sets) > 0 {
+			words = append(words, setTexts(c)...)
+		} else {
+			words = append(words, withQualifier(c.Resource, c.Role))
+		}
+		option("loss-policy", c.LossPolicy)
+	}
+	return strings.Join(words, " ")
+}
+
+func setTexts(c *cib.Constraint) []string {
+	var out []string
+	for i := range c.Sets {
+		s := &c.Sets[i]
+		q := s.Role
+		if c.Kind == cib.Order {
+			q = s.Action
+		}
+		parallel, any := cib.IsFalse(s.Sequential), cib.IsFalse(s.RequireAll)
+		open, end := "", ""
+		switch {
+		case any:
+			open, end = "[", "]"
+		case parallel:
+			open, end = "(", ")"
+		}
+		if open != "" {
+			out = append(out, open)
+		}
+		for _, ref := range s.Refs {
+			out = append(out, withQualifier(ref, q))
+		}
+		if any && !parallel {
+			out = append(out, "sequential=true")
+		}
+		if end != "" {
+			out = append(out, end)
+		}
+	}
+	return out
+}
+
+// topology prints the fencing levels as one statement.
+func (p *printer) topology() {
+	c := p.config
+	type target struct {
+		head    string
+		devices []string
+	}
+	var targets []target
+	plain := true
+	for i := range c.FencingTopology {
+		l := &c.FencingTopology[i]
+		head := ""
+		switch {
+		case l.Target != "":
+			head = l.Target + ":"
+		case l.TargetPattern != "":
+			head = bare("pattern:" + l.TargetPattern)
+		case l.TargetAttribute != "":
+			head = bare("attr:" + l.TargetAttribute + "=" + l.TargetValue)
+		default:
+			plain = false
+		}
+		n := slices.IndexFunc(targets, func(t target) bool { return t.head == head })
+		if n < 0 {
+			targets = append(targets, target{head: head})
+			n = len(targets) - 1
+		}
+		targets[n].devices = append(targets[n].devices, strings.Join(l.Devices, ","))
+		if l.Index != strconv.Itoa(len(targets[n].devices)) || len(l.Extra) > 0 {
+			plain = false
+		}
+	}
+	if !plain || p.opts.XML {
+		p.items = append(p.items, Item{"fencing_topology", "", p.xml(cib.Object{}, "fencing_topology")})
+		return
+	}
+	members := 0
+	same := true
+	for i := range c.Nodes {
+		if c.Nodes[i].Type == "remote" {
+			continue
+		}
+		members++
+		same = same && slices.ContainsFunc(targets, func(t target) bool {
+			return t.head == c.Nodes[i].Name+":" && slices.Equal(t.devices, targets[0].devices)
+		})
+	}
+	text := ""
+	if same && members == len(targets) && members > 0 {
+		text = "fencing_topology " + strings.Join(targets[0].devices, " ")
+	} else {
+		var list []string
+		for _, t := range targets {
+			list = append(list, t.head+" "+strings.Join(t.devices, " "))
+		}
+		text = lines("fencing_topology", list...)
+	}
+	p.items = append(p.items, Item{"fencing_topology", "", text})
+}
+
+func (p *printer) propertySet(keyword string, s *cib.AttributeSet) string {
+	head := keyword + " " + s.ID + ":"
+	var rest []string
+	if s.Score != "" {
+		head += " " + scoreText(s.Score) + ":"
+	}
+	for i := range s.Rules {
+		rest = append(rest, p.rule(&s.Rules[i]))
+	}
+	return lines(head, append(rest, p.nvpairs(s.Pairs)...)...)
+}
+
+func (p *printer) permission(a *cib.ACLPermission) string {
+	out := []string{a.Kind}
+	if a.Description != "" {
+		out = append(out, "description="+quote(a.Description))
+	}
+	if a.Attribute != "" {
+		out = append(out, "attr:"+bare(a.Attribute))
+	}
+	if a.Reference != "" {
+		out = append(out, "ref:"+bare(a.Reference))
+	}
+	if a.ObjectType != "" {
+		out = append(out, "type:"+bare(a.ObjectType))
+	}
+	if a.XPath != "" {
+		out = append(out, shortXPath(a.XPath))
+	}
+	return strings.Join(out, " ")
+}
+
+func (p *printer) role(r *cib.ACLRole) string {
+	var rest []string
+	if r.Description != "" {
+		rest = append(rest, "description="+quote(r.Description))
+	}
+	for i := range r.Permissions {
+		rest = append(rest, p.permission(&r.Permissions[i]))
+	}
+	return lines("role "+r.ID, rest...)
+}
+
+func (p *printer) user(u *cib.ACLUser) string {
+	var rest []string
+	for _, r := range u.RoleRefs {
+		rest = append(rest, "role:"+r)
+	}
+	for i := range u.Permissions {
+		rest = append(rest, p.permission(&u.Permissions[i]))
+	}
+	return lines("user "+u.ID, rest...)
+}
+
+func (p *printer) alert(a *cib.Alert) string {
+	var rest []string
+	if a.Description != "" {
+		rest = append(rest, "description="+quote(a.Description))
+	}
+	rest = append(rest, p.block("attributes", a.Params)...)
+	rest = append(rest, p.block("meta", a.Meta)...)
+	if s := a.Select; s != nil {
+		words := []string{"select"}
+		if s.Fencing {
+			words = append(words, "fencing")
+		}
+		if s.Nodes {
+			words = append(words, "nodes")
+		}
+		if s.Resources {
+			words = append(words, "resources")
+		}
+		if s.AttributesOn {
+			words = append(words, "attributes {")
+			for _, n := range s.Attributes {
+				words = append(words, bare(n.Name))
+			}
+			words = append(words, "}")
+		}
+		rest = append(rest, strings.Join(words, " "))
+	}
+	for i := range a.Recipients {
+		r := &a.Recipients[i]
+		inner := append(p.block("attributes", r.Params), p.block("meta", r.Meta)...)
+		if r.Description != "" {
+			inner = append([]string{"description=" + quote(r.Description)}, inner...)
+		}
+		if len(inner) == 0 {
+			rest = append(rest, "to "+quote(r.Value))
+			continue
+		}
+		rest = append(rest, "to { "+quote(r.Value)+" "+strings.Join(inner, " ")+" }")
+	}
+	return lines("alert "+a.ID+" "+quote(a.Path), rest...)
+}
+
+// readsBack reports whether the statement gives the object again, ids of its parts aside.
+func (p *printer) readsBack(text, keyword string, o cib.Object) bool {
+	list, errs := Parse(text)
+	if len(errs) > 0 || len(list) != 1 || list[0].Keyword != keyword {
+		return false
+	}
+	st := list[0]
+	switch {
+	case o.Node != nil:
+		return st.Node != nil && len(o.Node.Extra) == 0 && same(*st.Node, *o.Node)
+	case o.Resource != nil:
+		if st.Resource == nil || len(o.Resource.Members) != len(st.Nested) {
+			return false
+		}
+		for i, m := range o.Resource.Members {
+			if m.ID != st.Nested[i] {
+				return false
+			}
+		}
+		return same(*st.Resource, *o.Resource)
+	case o.Constraint != nil:
+		return st.Constraint != nil && same(*st.Constraint, *o.Constraint)
+	case o.Set != nil:
+		return st.Set != nil && same(*st.Set, *o.Set)
+	case o.Tag != nil:
+		return st.Tag != nil && same(*st.Tag, *o.Tag)
+	case o.Role != nil:
+		return st.Role != nil && same(*st.Role, *o.Role)
+	case o.User != nil:
+		return st.User != nil && same(*st.User, *o.User)
+	case o.Target != nil:
+		return st.Target != nil && same(*st.Target, *o.Target)
+	case o.Alert != nil:
+		return st.Alert != nil && same(*st.Alert, *o.Alert)
+	}
+	return false
+}
+
+// same compares two values of the model, without what the language does not say: ids of parts, positions,
+// comments, members, and the cluster's own settings of a node.
+func same(a, b any) bool { return sameValue(reflect.ValueOf(a), reflect.ValueOf(b), "") }
+
+var notSaid = map[string]bool{"ID": true, "Pos": true, "Comments": true, "Members": true, "Links": true, "Witness": true, "Voter": true,
+	"HasValue": true, "CallID": true}
+
+func sameValue(a, b reflect.Value, field string) bool {
+	switch a.Kind() {
+	case reflect.Pointer:
+		if a.IsNil() || b.IsNil() {
+			return a.IsNil() == b.IsNil()
+		}
+		return sameValue(a.Elem(), b.Elem(), field)
+	case reflect.Struct:
+		for i := range a.NumField() {
+			name := a.Type().Field(i).Name
+			if !notSaid[name] && !sameValue(a.Field(i), b.Field(i), name) {
+				return false
+			}
+		}
+		return true
+	case reflect.Slice, reflect.Array:
+		if a.Len() != b.Len() {
+			return false
+		}
+		for i := range a.Len() {
+			if !sameValue(a.Index(i), b.Index(i), "") {
+				return false
+			}
+		}
+		return true
+	case reflect.String:
+		x, y := a.String(), b.String()
+		if x == y {
+			return true
+		}
+		switch field {
+		case "Score":
+			return scoreText(x) == scoreText(y)
+		case "Interval":
+			return zeroTime(x) && zeroTime(y)
+		case "Sequential", "RequireAll":
+			return (x == "" || cib.IsTrue(x)) && (y == "" || cib.IsTrue(y))
+		case "BooleanOp":
+			return (x == "" || x == "and") && (y == "" || y == "and")
+		case "Type":
+			return (x == "" || x == "member" || x == "normal") && (y == "" || y == "member" || y == "normal")
+		}
+		return false
+	}
+	return reflect.DeepEqual(a.Interface(), b.Interface())
+}
+
+func zeroTime(s string) bool { return s == "" || s == "0" || s == "0s" }
