@@ -10,9 +10,6 @@ import (
 	"github.com/quorate/quorate/crm/rule/iso8601"
 )
 
-// DefaultTimeoutMS is the timeout of an operation that says nothing usable (spec/01-inputs.md 2.4).
-const DefaultTimeoutMS = 20000
-
 // FindOp looks up a configured operation by name and interval; migrate_to and migrate_from fall back to
 // migrate (spec/01-inputs.md 9.1). Disabled operations are found too unless enabledOnly is set. nil = none.
 func FindOp(r *model.Resource, task string, intervalMS int64, enabledOnly bool) *model.Op {
