@@ -1,6 +1,7 @@
 package datagram
 
 import (
+	"cmp"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
@@ -8,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/quorate/quorate/membership"
@@ -236,12 +238,13 @@ type Chain struct {
 	Fresh bool
 }
 
-// Install adds a chain. A chain that is older than one that is already there is ignored.
+// Install adds a chain. One that is there, or older than one under which data came, is ignored: the peer uses a newer one. Otherwise an
+// older one is taken, too, because the connection of the newer one may have failed before the dialling side knew it.
 func (s *Session) Install(c Chain, now membership.Instant) error {
 	if c.Fresh {
 		s.Clear()
 	}
-	if n := len(s.chains); n > 0 && c.Seq <= s.chains[n-1].seq {
+	if s.data != nil && c.Seq < s.data.seq || slices.ContainsFunc(s.chains, func(o *chain) bool { return o.seq == c.Seq }) {
 		return nil
 	}
 	nc, err := s.newChain(c, now)
@@ -253,6 +256,7 @@ func (s *Session) Install(c Chain, now membership.Instant) error {
 		s.evict()
 	}
 	s.chains = append(s.chains, nc)
+	slices.SortFunc(s.chains, func(a, b *chain) int { return cmp.Compare(a.seq, b.seq) })
 	s.choose()
 	return nil
 }

@@ -472,6 +472,31 @@ func TestSession_ChangeOfChain(t *testing.T) {
 	}
 }
 
+// The newer of two connections failed before the dialling side knew of it, and the other side learns of the older one last: they still find
+// the one that both have.
+func TestSession_OlderChainLast(t *testing.T) {
+	t.Parallel()
+	a, b := newSession(t, 1, 2, Config{}), newSession(t, 2, 1, Config{})
+	install(t, a, 1, 1, false, 0)
+	install(t, b, 1, 2, false, 0)
+	install(t, b, 1, 1, false, 0)
+	accept(t, b, seal(t, a, 0, "x", 0), 0, "x", 0)
+	accept(t, a, seal(t, b, 0, "y", 0), 0, "y", 0)
+	// The next connection replaces both.
+	install(t, a, 1, 3, false, 0)
+	install(t, b, 1, 3, false, 0)
+	confirm, ok := a.Confirm(nil, 0, 0)
+	if !ok {
+		t.Fatal("Confirm() gave nothing")
+	}
+	drop(t, b, confirm, 0, 0, Confirmed)
+	accept(t, a, seal(t, b, 0, "z", 0), 0, "z", 0)
+	install(t, a, 1, 2, false, 0)
+	if n := len(a.chains); n != 2 {
+		t.Fatalf("%d chains, want 2: one older than that of the last data is ignored", n)
+	}
+}
+
 // Two chains may have the same epoch number by chance; then both are tried.
 func TestSession_EqualEpochs(t *testing.T) {
 	t.Parallel()

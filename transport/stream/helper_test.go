@@ -108,7 +108,7 @@ type node struct {
 	reports  []Report
 	changed  chan struct{} // closed at each event
 	slow     chan struct{} // if not nil, client messages wait for it
-	stall    chan struct{} // if not nil, raft messages and with them the reader wait for it
+	stall    chan struct{} // if not nil, raft messages on link 0 and with them the reader wait for it
 }
 
 func nodeName(id membership.NodeID) membership.NodeName {
@@ -154,9 +154,12 @@ func (n *node) rename(name membership.NodeName) {
 func (n *node) event(ev Event) {
 	if m, ok := ev.(Message); ok {
 		n.mu.Lock()
-		gate := n.stall
-		if m.Class == transport.ClassClient {
-			gate = n.slow
+		gate := n.slow
+		if m.Class == transport.ClassRaft {
+			gate = nil
+			if m.Link == 0 {
+				gate = n.stall
+			}
 		}
 		n.mu.Unlock()
 		if gate != nil {

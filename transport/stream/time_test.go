@@ -221,6 +221,47 @@ func TestConn_WriteTimeout(t *testing.T) {
 	})
 }
 
+// When a link is called dead, what is half written on it and what waits goes over the other one, in order and once.
+func TestConn_LinkDies(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m, w := newMemNet(), newWorld(t)
+		a, b := w.newNode(1, m.use), w.newNode(2, m.use)
+		stall := make(chan struct{})
+		b.stall = stall
+		a.run(memA, "10.1.0.1:5404")
+		b.run(memB, "10.1.0.2:5404")
+		setPeers(t, b, a)
+		setPeers(t, a, b)
+		a.waitUps(2)
+		b.waitUps(2)
+		for i := range 4 {
+			if err := a.Send(2, transport.ClassRaft, bytes.Repeat([]byte{byte(i)}, 200_000)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// The first one came and hangs in its event; the second is half written.
+		synctest.Wait()
+		if err := a.SetLink(2, 0, 0, true); err != nil {
+			t.Fatal(err)
+		}
+		got := b.waitMessages(3)
+		for i, g := range got {
+			if g.Link != 1 || len(g.Payload) != 200_000 || g.Payload[0] != byte(i+1) {
+				t.Errorf("message %d: link %d, %d bytes, content %d", i, g.Link, len(g.Payload), g.Payload[0])
+			}
+		}
+		a.wait("loss", func() bool { return len(a.downs) > 0 })
+		if d := a.downs[0]; d.Link != 0 || d.Last || !errors.Is(d.Err, ErrLinkDead) {
+			t.Errorf("PeerDown = %+v", d)
+		}
+		close(stall)
+		b.waitMessages(4)
+		a.stop()
+		b.stop()
+	})
+}
+
 // A bulk transfer keeps its pace.
 func TestBulk_Pace(t *testing.T) {
 	t.Parallel()
