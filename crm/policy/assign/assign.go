@@ -19,8 +19,6 @@ type assigner struct {
 	c       *model.Cluster
 	byIndex []*model.Node // by Node.Index
 
-	// found is the order in which the status was read, by Node.Index.
-	found []int
 	// chosen is the score with which a resource was given its node, by Resource.Index.
 	chosen []int32
 	// inSet marks the sources of a merge that are being followed, by Resource.Index.
@@ -36,17 +34,8 @@ func newAssigner(c *model.Cluster) *assigner {
 	a := &assigner{
 		c: c, byIndex: make([]*model.Node, c.NodeCount()), chosen: make([]int32, len(c.All)), inSet: make([]bool, len(c.All)),
 	}
-	state := make(map[*cib.NodeState]int, len(c.Doc.Status.Nodes))
-	for i := range c.Doc.Status.Nodes {
-		state[&c.Doc.Status.Nodes[i]] = i
-	}
-	a.found = make([]int, len(a.byIndex))
 	for _, n := range c.Nodes {
 		a.byIndex[n.Index] = n
-		a.found[n.Index] = len(state) + n.Index
-		if at, ok := state[n.State]; ok {
-			a.found[n.Index] = at
-		}
 	}
 	for _, r := range c.All {
 		r.Allowed = r.Allowed.Grow(len(a.byIndex))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -359,7 +360,22 @@ func build(text string) (*model.Cluster, []string, error) {
 			explain = append(explain, id)
 		}
 	}
+	b.spread()
 	return b.c, explain, b.err
+}
+
+// spread gives collectives the active nodes of what they consist of, in the order of the nodes, as reading the
+// status does.
+func (b *builder) spread() {
+	for _, n := range b.c.Nodes {
+		for _, r := range n.Running {
+			for p := r.Parent; p != nil; p = p.Parent {
+				if !slices.Contains(p.Active, n) {
+					p.Active = append(p.Active, n)
+				}
+			}
+		}
+	}
 }
 
 // show writes the score lines and the outcome.

@@ -571,7 +571,7 @@ func (a *assigner) applyCompatible(x, p *model.Resource, c *model.Colocation) {
 	case q != nil:
 		a.apply(x, q, c)
 	case c.Score >= model.Infinity:
-		a.origin(x, a.currentNode(x), model.Origin{Kind: model.OriginColocation, ID: c.ID, Number: model.MinInfinity, Text: p.ID})
+		a.origin(x, x.Current(), model.Origin{Kind: model.OriginColocation, ID: c.ID, Number: model.MinInfinity, Text: p.ID})
 		a.nowhere(x)
 	}
 }

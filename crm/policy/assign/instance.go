@@ -62,7 +62,7 @@ func compareBool(x, y bool) int {
 
 // compare returns a negative number when x comes first.
 func (o *instanceOrder) compare(x, y *model.Resource) int {
-	nx, ny := o.a.currentNode(x), o.a.currentNode(y)
+	nx, ny := x.Current(), y.Current()
 	if nx != nil && ny != nil {
 		if p, q := len(activeNodes(x)), len(activeNodes(y)); p != q {
 			return p - q
@@ -114,7 +114,7 @@ func (o *instanceOrder) colocation(x *model.Resource) int32 {
 	if s, ok := o.colocate[x]; ok {
 		return s
 	}
-	a, n := o.a, o.a.currentNode(x)
+	a, n := o.a, x.Current()
 	t := a.borrow(nil)
 	for len(t) < len(a.byIndex) {
 		t = append(t, model.Entry{})
@@ -180,7 +180,7 @@ func (a *assigner) distribute(list []*model.Resource, parent *model.Resource, to
 
 // keepNode is the node on which an instance should be kept if possible; nil = none.
 func (a *assigner) keepNode(x, parent *model.Resource, optimal int) *model.Node {
-	n := a.currentNode(x)
+	n := x.Current()
 	if n == nil || x.Failed || !n.Available() || n.Score < 0 {
 		return nil
 	}
@@ -393,7 +393,7 @@ func (a *assigner) sequence() []*model.Resource {
 
 // nowScore is the score on the node where r counts as active now.
 func (a *assigner) nowScore(r *model.Resource, t model.Table) int32 {
-	if n := a.currentNode(r); n != nil {
+	if n := r.Current(); n != nil {
 		return score(t, n)
 	}
 	return model.MinInfinity

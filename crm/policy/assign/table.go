@@ -222,21 +222,6 @@ func active(r *model.Resource) bool {
 	return false
 }
 
-// currentNode is the node where r counts as active now; of a group that is on several nodes, the one whose
-// state stands first in the document.
-func (a *assigner) currentNode(r *model.Resource) *model.Node {
-	if r.Kind == cib.Primitive {
-		return r.Current()
-	}
-	var first *model.Node
-	for _, n := range activeNodes(r) {
-		if first == nil || a.found[n.Index] < a.found[first.Index] {
-			first = n
-		}
-	}
-	return first
-}
-
 // assignedNode is the one node that r was given; nil = none or several.
 func assignedNode(r *model.Resource) *model.Node {
 	if r.Kind == cib.Primitive {
