@@ -23,8 +23,9 @@ const (
 // Editor brings statements into a configuration. The configuration belongs to the Editor while it is used.
 type Editor struct {
 	Config *cib.Configuration
-	// ReadXML reads one element of an xml statement into the configuration; nil refuses such statements.
-	ReadXML func(c *cib.Configuration, element string, mode Mode) error
+	// Notes say what was changed besides the statements, such as constraints that follow a resource into its
+	// group.
+	Notes []string
 
 	ids idSet
 }
@@ -84,14 +85,7 @@ func (e *Editor) Apply(st *Statement, mode Mode) error {
 	case st.Monitor != nil:
 		return e.applyMonitor(st)
 	case st.XML != "":
-		if e.ReadXML == nil {
-			return e.problem(st, "XML is not accepted here")
-		}
-		if err := e.ReadXML(e.Config, st.XML, mode); err != nil {
-			return e.problem(st, "%v", err)
-		}
-		e.ids = idsOf(e.Config)
-		return nil
+		return e.applyXML(st, mode)
 	}
 	return e.problem(st, "nothing to do")
 }
@@ -214,6 +208,9 @@ func (e *Editor) applyResource(st *Statement, mode Mode) error {
 
 	// From here nothing fails.
 	for _, m := range members {
+		if old == nil || !slices.Contains(old.Members, m) {
+			e.Retarget(m.ID, r.ID)
+		}
 		e.detach(m)
 	}
 	if exists {
@@ -258,6 +255,37 @@ func (e *Editor) members(st *Statement, r, old *cib.Resource) ([]*cib.Resource, 
 // detach takes a resource out of the top level list.
 func (e *Editor) detach(m *cib.Resource) {
 	e.Config.Resources = slices.DeleteFunc(e.Config.Resources, func(x *cib.Resource) bool { return x == m })
+}
+
+// Retarget makes the constraints on one resource constraints on another: where a resource goes into a group,
+// what was said of it holds for the group, as the field's shell does it.
+func (e *Editor) Retarget(from, to string) {
+	for i := range e.Config.Constraints {
+		c := &e.Config.Constraints[i]
+		changed := false
+		for _, ref := range []*string{&c.Resource, &c.With, &c.First, &c.Then} {
+			if *ref == from {
+				*ref, changed = to, true
+			}
+		}
+		for j := range c.Sets {
+			s := &c.Sets[j]
+			at := slices.Index(s.Refs, from)
+			if at < 0 {
+				continue
+			}
+			s.Refs = slices.Clone(s.Refs)
+			if slices.Contains(s.Refs, to) {
+				s.Refs = slices.Delete(s.Refs, at, at+1)
+			} else {
+				s.Refs[at] = to
+			}
+			changed = true
+		}
+		if changed {
+			e.Notes = append(e.Notes, fmt.Sprintf("%s %s is about %s now instead of %s", constraintKeyword[c.Kind], c.ID, to, from))
+		}
+	}
 }
 
 // references resolves references that name an object instead of the block in it.
@@ -431,6 +459,9 @@ func (e *Editor) applySet(st *Statement) error {
 		return nil
 	}
 	merged := (*list)[at]
+	if st.whole {
+		merged = cib.AttributeSet{ID: set.ID}
+	}
 	merged.Pairs = slices.Clone(merged.Pairs)
 	if len(set.Comments) > 0 {
 		merged.Comments = set.Comments

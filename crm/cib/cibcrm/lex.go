@@ -167,3 +167,16 @@ func quote(s string) string {
 	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
+
+// Words splits one line of text the way statements are split: blanks separate, quotes join.
+func Words(text string) ([]string, error) {
+	list, err := splitWords(line{text: text})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]string, len(list))
+	for i := range list {
+		out[i] = list[i].text
+	}
+	return out, nil
+}

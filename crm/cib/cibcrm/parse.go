@@ -31,6 +31,9 @@ type Statement struct {
 
 	// Nested lists the ids of the primitives that a group, clone or bundle takes in.
 	Nested []string
+
+	// whole says that a set replaces the one of its id instead of adding to it.
+	whole bool
 }
 
 // Monitor is a monitor statement: it adds an operation to a primitive.

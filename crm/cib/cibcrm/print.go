@@ -160,11 +160,14 @@ func (p *printer) xml(o cib.Object, keyword string) string {
 		n.Comments = nil
 		text = string(cibxml.WriteNode(&n))
 	case o.Set != nil:
-		element := "cluster_property_set"
-		if keyword != "property" {
-			element = "meta_attributes"
+		set := *o.Set
+		set.Comments = nil
+		if keyword == "property" {
+			text = string(cibxml.WriteAttributeSet("cluster_property_set", &set))
+			break
 		}
-		text = string(cibxml.WriteAttributeSet(element, o.Set))
+		// The element alone does not say which defaults it belongs to.
+		text = "<" + keyword + ">\n" + dedent(string(cibxml.WriteAttributeSet("meta_attributes", &set))) + "\n</" + keyword + ">"
 	default:
 		text = elementOf(o, keyword, p.config)
 	}
