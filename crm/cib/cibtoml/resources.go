@@ -189,13 +189,13 @@ func (c *codec) agent(table string, r *cib.Resource) {
 				c.errorAt(c.n.get("agent"), "agent", "write class:type, or ocf:provider:type, such as ocf:heartbeat:IPaddr2", "%q is no agent", text)
 			}
 		}
-		if table == "fencing" && r.Class != "stonith" {
+		if table == "fencing" && r.Class != "stonith" && (text == "" || r.Class != "") {
 			c.errorAt(c.n, "agent", "name an agent such as stonith:fence_ipmilan, or move the resource to primitives", "a fence device needs an agent of class stonith")
 		}
 		if table == "primitives" && r.Class == "stonith" {
 			c.errorAt(c.n, "agent", "move it to [fencing."+quoteKey(r.ID)+"]", "agents of class stonith belong to fencing")
 		}
-		if table == "primitives" && r.Class == "" && r.Template == "" && r.Type == "" {
+		if table == "primitives" && text == "" && r.Class == "" && r.Template == "" && r.Type == "" {
 			c.errorAt(c.n, "agent", "name one such as ocf:heartbeat:IPaddr2", "no agent is given")
 		}
 		return
@@ -320,10 +320,20 @@ func (c *codec) operation(r *cib.Resource, op *cib.Operation, params setForm) {
 		op.Pos = c.n.pos
 	}
 	c.text("id-ref", &op.IDRef)
-	c.checked("interval", &op.Interval, func(text string) error { _, err := cib.ParseInterval(text); return err })
-	id := madeID(r.ID, op.Name, cmp.Or(op.Interval, "0"))
-	if op.IDRef != "" {
-		id = ""
+	id := ""
+	switch {
+	case c.reading:
+		if op.IDRef == "" {
+			op.Interval = "0" // what schemas demand to be written where an operation does not recur
+		}
+		c.checked("interval", &op.Interval, func(text string) error { _, err := cib.ParseInterval(text); return err })
+	case op.Interval == "" && op.IDRef == "":
+		c.n.set("interval", &node{kind: kindText})
+	case op.Interval != "0" || op.IDRef != "":
+		c.value("interval", &op.Interval)
+	}
+	if op.IDRef == "" {
+		id = madeID(r.ID, op.Name, cmp.Or(op.Interval, "0"))
 	}
 	c.byDefault("id", &op.ID, id)
 	if c.reading {
