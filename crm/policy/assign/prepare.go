@@ -236,7 +236,7 @@ func (a *assigner) internal(r *model.Resource) {
 		return
 	}
 	for _, n := range a.c.Nodes {
-		if !n.IsRemoteKind() {
+		if !n.IsRemoteKind() || n.Connection == nil {
 			continue
 		}
 		a.ban(r, n, model.OriginContainer, "remote node")
@@ -246,7 +246,8 @@ func (a *assigner) internal(r *model.Resource) {
 	}
 }
 
+// ban forbids n to r where it is in r's table.
 func (a *assigner) ban(r *model.Resource, n *model.Node, kind model.OriginKind, why string) {
-	insertDeep(r, n, model.MinInfinity)
+	banNode(r, n)
 	a.origin(r, n, model.Origin{Kind: kind, ID: why, Number: model.MinInfinity})
 }

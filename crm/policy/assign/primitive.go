@@ -31,10 +31,6 @@ func (a *assigner) primitive(r *model.Resource, prefer *model.Node, final bool) 
 			}
 		}
 	}
-	if r.AssignedDone {
-		return r.Assigned // a colocation has decided
-	}
-
 	o := &a.c.Options
 	if r.Next == model.RoleStopped {
 		before := a.borrow(r.Allowed)
@@ -49,6 +45,7 @@ func (a *assigner) primitive(r *model.Resource, prefer *model.Node, final bool) 
 		r.Managed = false
 	}
 	switch {
+	case r.AssignedDone: // a colocation has decided
 	case !r.Managed:
 		r.Next = r.Role
 		n := r.Current()
