@@ -136,7 +136,7 @@ func (w *attributes) action(a *model.Action, out *transition.Action) {
 	if out.Kind == transition.ResourceOp || out.Kind == transition.ClusterOp {
 		out.ShutdownLock = lockOf(a)
 	}
-	if r != nil && out.Kind == transition.ResourceOp {
+	if r != nil && out.Kind != transition.PseudoEvent {
 		out.Resource = w.refer(r)
 	}
 	if w.like(a, out) {
