@@ -424,11 +424,17 @@ func (c *conn) chunk(buf []byte, s *sending, class transport.Class) ([]byte, int
 	return buf, n
 }
 
-// leftovers returns the messages whose last frame was not handed to a write, so that the peer can't have them.
-func (c *conn) leftovers() (raft, client []byte, hasRaft, hasClient bool) {
+// giveBack returns the messages of a failed connection whose last frame was not handed to a write, so that the peer can't have them. It comes
+// before the next connection is chosen, so that order is kept.
+func (c *conn) giveBack() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	raft, client, hasRaft, hasClient = c.raft.payload, c.client.payload, c.raft.active, c.client.active
+	raft, client := c.raft, c.client
 	c.raft, c.client = sending{}, sending{}
-	return raft, client, hasRaft, hasClient
+	c.mu.Unlock()
+	if raft.active {
+		c.p.out.giveBack(transport.ClassRaft, raft.payload)
+	}
+	if client.active {
+		c.p.out.giveBack(transport.ClassClient, client.payload)
+	}
 }

@@ -318,10 +318,14 @@ func (p *peer) choose() {
 			best = c
 		}
 	}
-	before := p.out.setActive(best)
+	p.out.mu.Lock()
+	before := p.out.active
+	p.out.mu.Unlock()
 	if before != nil && before != best && best != nil && p.conns[before.link] == before && p.dead[before.link] && !p.dead[best.link] {
 		before.fail(ErrLinkDead)
+		before.giveBack()
 	}
+	p.out.setActive(best)
 }
 
 // Send hands a message of class raft or client over to be sent. It never waits: without room the error is ErrFull and the message is dropped.
@@ -416,6 +420,7 @@ func (e *Endpoint) finish(c *conn) {
 	c.p.events.Lock()
 	defer c.p.events.Unlock()
 	defer close(c.ended)
+	c.giveBack()
 	e.mu.Lock()
 	current := c.p.conns[c.link] == c
 	last := false
@@ -428,13 +433,6 @@ func (e *Endpoint) finish(c *conn) {
 		}
 	}
 	e.mu.Unlock()
-	raft, client, hasRaft, hasClient := c.leftovers()
-	if hasRaft {
-		c.p.out.giveBack(c, transport.ClassRaft, raft)
-	}
-	if hasClient {
-		c.p.out.giveBack(c, transport.ClassClient, client)
-	}
 	if current && (c.announced || c.replaced) {
 		e.cfg.Event(PeerDown{Node: c.p.node, Link: c.link, Seq: c.seq, Err: c.reason(), Last: last})
 	}

@@ -19,10 +19,12 @@ func TestEndpoint_RefusedIncoming(t *testing.T) {
 	a.run("127.0.0.1:0", "127.0.1.1:0")
 	b.run("127.0.0.2:0", "127.0.1.2:0")
 	c.run("127.0.0.3:0", "127.0.1.3:0")
+	setPeers(t, c, b)
 	setPeers(t, b, a, c)
 	setPeers(t, a, b)
 	a.waitUps(2)
-	b.waitUps(2)
+	c.waitUps(2)
+	b.waitUps(4)
 	ip := netip.MustParseAddr
 	swapped := b.spec()
 	swapped.Addresses[0], swapped.Addresses[1] = swapped.Addresses[1], swapped.Addresses[0]
@@ -56,8 +58,8 @@ func TestEndpoint_RefusedIncoming(t *testing.T) {
 	if _, err := a.connect(context.Background(), b.spec(), 0, ip("127.0.0.1"), purposeMain); !refusedFor(RefusedStale, true)(err) {
 		t.Errorf("connect() with an old number = %v, want %v by the peer", err, RefusedStale)
 	}
-	if ups, downs := b.counts(); ups != 2 || downs != 0 {
-		t.Errorf("%d up, %d down, want 2, 0: nothing of this touches what is connected", ups, downs)
+	if ups, downs := b.counts(); ups != 4 || downs != 0 {
+		t.Errorf("%d up, %d down, want 4, 0: nothing of this touches what is connected", ups, downs)
 	}
 }
 

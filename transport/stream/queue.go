@@ -95,24 +95,24 @@ func (o *outbox) wake() {
 }
 
 // setActive makes c the connection that takes messages; nil drops all that wait.
-func (o *outbox) setActive(c *conn) (before *conn) {
+func (o *outbox) setActive(c *conn) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	before, o.active = o.active, c
+	o.active = c
 	if c == nil {
 		o.raft, o.client = fifo{}, fifo{}
 		o.wake()
 	} else {
 		c.kick()
 	}
-	return before
 }
 
-// giveBack puts a message that c did not send completely to the front, if another connection can send it.
-func (o *outbox) giveBack(c *conn, class transport.Class, m []byte) {
+// giveBack puts a message that a failed connection did not send completely to the front, for the connection that follows. If none follows,
+// setActive drops it with the rest.
+func (o *outbox) giveBack(class transport.Class, m []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.active != nil && o.active != c {
+	if o.active != nil {
 		o.queue(class).unpop(m)
 		o.active.kick()
 	}

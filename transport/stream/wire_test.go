@@ -368,12 +368,11 @@ func TestOutbox(t *testing.T) {
 	if _, ok := o.take(d, transport.ClassRaft); ok {
 		t.Error("a connection that is not active got a message")
 	}
-	o.giveBack(c, transport.ClassRaft, []byte("lost")) // no other connection
 	if m, _ := o.take(c, transport.ClassRaft); string(m) != "\x01" {
 		t.Errorf("take() = %q", m)
 	}
 	o.setActive(d)
-	o.giveBack(c, transport.ClassRaft, []byte("again"))
+	o.giveBack(transport.ClassRaft, []byte("again"))
 	if m, _ := o.take(d, transport.ClassRaft); string(m) != "again" {
 		t.Errorf("take() = %q, want what was given back", m)
 	}
@@ -389,6 +388,12 @@ func TestOutbox(t *testing.T) {
 	}
 	o.setActive(nil)
 	<-room // waiting senders learn that the connection is gone
+	o.giveBack(transport.ClassRaft, []byte("lost"))
+	o.setActive(d)
+	if m, ok := o.take(d, transport.ClassRaft); ok {
+		t.Errorf("take() = %d bytes, want nothing of what waited for a lost peer", len(m))
+	}
+	o.setActive(nil)
 	if _, err := o.push(transport.ClassClient, nil); !errors.Is(err, ErrNotConnected) {
 		t.Errorf("push() = %v, want %v", err, ErrNotConnected)
 	}
