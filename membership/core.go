@@ -19,6 +19,8 @@ const (
 	// witnessBeats is the age, in intervals, up to which the row of a peer says anything about whom it
 	// hears now.
 	witnessBeats = 3
+	// oldNeeds is how many heartbeats in a row bring a process back that was replaced by another.
+	oldNeeds = 5
 	// oldIncarnations is the number of past processes of a peer whose late datagrams are recognised.
 	oldIncarnations = 4
 	// maxEvents bounds the events that wait; the oldest go first. It is far above what one input makes.
@@ -53,11 +55,17 @@ type peer struct {
 
 	incarnation Incarnation
 	old         []Incarnation // newest last, at most oldIncarnations
-	boot        string
-	sent        uint64 // highest "sent" of this incarnation: the newest state of the fields below
-	flags       byte
-	leader      NodeID
-	applied     uint64
+	lastHeard   Instant       // newest heartbeat of it on any link
+	// Another process that is heard in between: heartbeats in a row, by its ascending clock; 0 = none.
+	other      Incarnation
+	otherSent  uint64
+	otherCount int
+
+	boot    string
+	sent    uint64 // highest "sent" of this incarnation: the newest state of the fields below
+	flags   byte
+	leader  NodeID
+	applied uint64
 
 	everHeard bool // by this process
 	twoWay    bool // heard us in its present incarnation
@@ -70,8 +78,8 @@ type peer struct {
 	reset      bool    // all streams were reset, and no later heartbeats came yet
 	resetSent  uint64  // newest heartbeat at that time, by the peer's clock
 
-	silent   bool
-	silentAt Instant
+	elsewhere   bool // silent here, but heard by others
+	elsewhereAt Instant
 
 	state  State
 	cause  Cause
@@ -90,11 +98,13 @@ type Core struct {
 	cfg   Config
 	now   Instant
 	start Instant
-	peers []*peer // ascending by id
-	rows  map[NodeID]*storedRow
-	own   Row
-	local Local
-	pause detector.Pause
+	// graceUntil is the end of the time after a pause in which nobody is accused of not hearing this node.
+	graceUntil Instant
+	peers      []*peer // ascending by id
+	rows       map[NodeID]*storedRow
+	own        Row
+	local      Local
+	pause      detector.Pause
 
 	nextBeat, lastBeat Instant
 	beaten             bool
@@ -264,9 +274,11 @@ func (c *Core) advance(now Instant) {
 			p.links[l].link.Excuse(c.now, late)
 		}
 		// All waiting begins again: the reasons for it may be in the sockets.
-		p.oneWayAt, p.noStreamAt, p.silentAt = c.now, c.now, c.now
+		p.oneWayAt, p.noStreamAt, p.elsewhereAt = c.now, c.now, c.now
 	}
 	c.bestSince = c.now
+	// After a long pause peers say with reason that they do not hear this node; they will again.
+	c.graceUntil = max(c.graceUntil, c.now.Add(min(late+2*c.cfg.Timing.Interval, c.cfg.Timing.Dead)))
 }
 
 // Tick notes that time has passed.
@@ -359,9 +371,11 @@ func (c *Core) ReceiveHeartbeat(from NodeID, l LinkID, payload []byte, now Insta
 	if h.rows[0].row.Node != from {
 		return fmt.Errorf("%w: from node %d on link %d, but its first row is of node %d", ErrHeartbeat, from, l, h.rows[0].row.Node)
 	}
-	if h.incarnation != p.incarnation {
-		if slices.Contains(p.old, h.incarnation) {
-			return fmt.Errorf("%w: from node %d on link %d, of an earlier process of that node", ErrHeartbeat, from, l)
+	if h.incarnation == p.incarnation {
+		p.other = 0
+	} else {
+		if !c.believes(p, h) {
+			return fmt.Errorf("%w: from node %d on link %d, of another process of that node than the one that is heard", ErrHeartbeat, from, l)
 		}
 		c.restarted(p, h.incarnation)
 	}
@@ -372,7 +386,7 @@ func (c *Core) ReceiveHeartbeat(from NodeID, l LinkID, payload []byte, now Insta
 	if !ls.link.Receive(h.seq, c.now) {
 		return nil
 	}
-	p.everHeard = true
+	p.everHeard, p.lastHeard = true, c.now
 	ls.echo, ls.echoAt, ls.echoOK = h.sent, c.now, true
 	if h.flags&flagEcho != 0 {
 		if back := micros(c.now, c.start); back >= h.echo && back-h.echo >= h.held {
@@ -401,6 +415,30 @@ func (c *Core) ReceiveHeartbeat(from NodeID, l LinkID, payload []byte, now Insta
 	return nil
 }
 
+// believes reports whether a heartbeat of another process than the one heard last shows that the peer
+// runs as that process now. A datagram that was long on its way must not do it, since nothing orders
+// incarnations: while the process heard last may still live, one from a new process is not enough, and many
+// are needed from one that was replaced before. No process is refused for ever.
+func (c *Core) believes(p *peer, h *heartbeat) bool {
+	need := 2
+	switch {
+	case p.incarnation == 0:
+		return true
+	case slices.Contains(p.old, h.incarnation):
+		need = oldNeeds
+	case p.reset, c.now.Sub(p.lastHeard) > 3*p.cfg.Interval/2:
+		need = 1
+	}
+	switch {
+	case p.other != h.incarnation:
+		p.other, p.otherSent, p.otherCount = h.incarnation, h.sent, 1
+	case h.sent > p.otherSent:
+		p.otherSent = h.sent
+		p.otherCount++
+	}
+	return p.otherCount >= need
+}
+
 func (c *Core) restarted(p *peer, inc Incarnation) {
 	if p.incarnation != 0 {
 		c.emit(NodeRestarted{Node: p.id, Old: p.incarnation, New: inc})
@@ -413,7 +451,7 @@ func (c *Core) restarted(p *peer, inc Incarnation) {
 			p.links[l].echoOK = false
 		}
 	}
-	p.incarnation = inc
+	p.incarnation, p.other = inc, 0
 	p.sent, p.flags, p.leader, p.applied, p.boot = 0, 0, 0, 0, ""
 	p.twoWay, p.oneWay, p.reset, p.noStream = false, false, false, false
 	p.noStreamAt = c.now
@@ -487,10 +525,8 @@ func (c *Core) watch(p *peer) {
 	case !p.oneWay:
 		p.oneWay, p.oneWayAt = true, c.now
 	}
-	if heard != 0 {
-		p.silent = false
-	} else if !p.silent {
-		p.silent, p.silentAt = true, c.now
+	if elsewhere := heard == 0 && c.heardElsewhere(p); elsewhere != p.elsewhere {
+		p.elsewhere, p.elsewhereAt = elsewhere, c.now
 	}
 	switch {
 	case c.cfg.IgnoreStreams || p.streams != 0:
@@ -599,7 +635,7 @@ func (c *Core) judge(p *peer) (State, Cause) {
 		switch {
 		case p.reset:
 			return Suspect, Reset
-		case p.oneWay && c.now.Sub(p.oneWayAt) >= limit:
+		case p.oneWay && c.now.Sub(p.oneWayAt) >= limit && !c.now.Before(c.graceUntil):
 			return Cut, OneWay
 		case p.noStream:
 			return Cut, NoStream
@@ -612,8 +648,8 @@ func (c *Core) judge(p *peer) (State, Cause) {
 		return Reachable, Heartbeat
 	}
 	// Silent here. Whoever is heard here and heard it lately keeps it from being lost.
-	if c.heardElsewhere(p) {
-		if c.now.Sub(p.silentAt) >= c.settle() {
+	if p.elsewhere {
+		if c.now.Sub(p.elsewhereAt) >= c.settle() {
 			return Cut, HeardElsewhere
 		}
 		if p.state == Lost {

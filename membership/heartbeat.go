@@ -157,10 +157,10 @@ func (r *reader) uint(what string, limit uint64) uint64 {
 
 // nodes reads ascending node numbers; each calls f.
 func (r *reader) nodes(what string, f func(NodeID)) {
-	n := r.uint("the number of "+what, MaxMembers)
+	n := r.uint(what, MaxMembers)
 	last := uint64(0)
 	for i := uint64(0); i < n && r.err == nil; i++ {
-		step := r.uint("a node among "+what, 1<<16-1)
+		step := r.uint(what, 1<<16-1)
 		if r.err == nil && (step == 0 || last+step > 1<<16-1) {
 			r.fail("the nodes among %s are not ascending numbers from 1 to 65535", what)
 		}
