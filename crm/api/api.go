@@ -1,0 +1,187 @@
+// Package api is the client protocol: requests, replies and the table that says which verb each endpoint
+// needs. The protocol is HTTP/1.1 with JSON or CBOR bodies over the unix socket of a node. Every client,
+// the crm shell included, uses it and nothing else.
+//
+// A request that changes something carries a command.Entry; the node that takes it adds who asked (from the
+// kernel), when, and a request number, and answers once the entry was applied on it.
+package api
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/quorate/quorate/crm/acl"
+	"github.com/quorate/quorate/crm/store/command"
+)
+
+// Media types of bodies.
+const (
+	JSON = "application/json"
+	CBOR = "application/cbor"
+	XML  = "application/xml"
+)
+
+// Endpoint is one row of the protocol.
+type Endpoint struct {
+	Method string
+	Path   string
+	// Verb is what the caller must be allowed to do. For /v1/propose it depends on the entry: see EntryVerbs.
+	Verb acl.Verb
+	Help string
+}
+
+// Paths of the endpoints.
+const (
+	PathState    = "/v1/state"
+	PathCIB      = "/v1/cib"
+	PathLocal    = "/v1/local"
+	PathPropose  = "/v1/propose"
+	PathToken    = "/v1/token"
+	PathStop     = "/v1/stop"
+	PathInit     = "/v1/init"
+	PathJoin     = "/v1/join"
+	PathMetadata = "/v1/agents/metadata"
+	PathAgents   = "/v1/agents"
+	PathDecision = "/v1/decisions"
+)
+
+// Endpoints is the whole protocol. The server refuses to start when one of them has no handler.
+var Endpoints = []Endpoint{
+	{http.MethodGet, PathState, acl.ConfigRead, "the replicated state; ?stale=1 without asking the leader, ?after=INDEX&wait=SECONDS until it is newer"},
+	{http.MethodGet, PathCIB, acl.ConfigRead, "the document as Pacemaker's XML"},
+	{http.MethodGet, PathLocal, acl.StatusRead, "what this node sees: links, raft, runner"},
+	{http.MethodPost, PathPropose, "", "propose a log entry; the verb is the entry's"},
+	{http.MethodPost, PathToken, acl.TokenIssue, "issue a join token"},
+	{http.MethodPost, PathStop, acl.MemberStop, "leave in order and stop this node"},
+	{http.MethodPost, PathInit, acl.ClusterInit, "make a new cluster with this node"},
+	{http.MethodPost, PathJoin, acl.ClusterInit, "join a cluster with a token"},
+	{http.MethodGet, PathMetadata, acl.AgentRead, "metadata of an agent, ?agent=class:provider:type"},
+	{http.MethodGet, PathAgents, acl.AgentRead, "agents of a class, ?class="},
+	{http.MethodGet, PathDecision, acl.ConfigRead, "decisions of this node as leader, newest first"},
+}
+
+// EntryVerbs says which verb a proposed entry needs. A kind without a row cannot be proposed by clients.
+var EntryVerbs = map[command.Kind]acl.Verb{
+	command.KindConfig:       acl.ConfigWrite,
+	command.KindAttributes:   acl.NodeAttribute,
+	command.KindForget:       acl.HistoryForget,
+	command.KindConfirmDown:  acl.FenceConfirm,
+	command.KindTickets:      acl.TicketWrite,
+	command.KindMemberRemove: acl.MemberRemove,
+	command.KindTokenDrop:    acl.TokenRevoke,
+	command.KindFeature:      acl.ClusterFeature,
+}
+
+// MaxBody is the largest request body in bytes: a document of 5,000 resources fits several times.
+const MaxBody = 64 << 20
+
+// ProposeReply answers a proposal.
+type ProposeReply struct {
+	Index uint64 `json:"index"` // of the applied entry
+}
+
+// TokenRequest asks for a join token.
+type TokenRequest struct {
+	Node     string `json:"node,omitempty"`     // the name that the joiner must have; "" = any
+	Lifetime int64  `json:"lifetime,omitempty"` // seconds; 0 = 15 minutes
+}
+
+// TokenReply carries a new join token. It is shown once; the cluster keeps only a hash.
+type TokenReply struct {
+	Token   string    `json:"token"`
+	ID      string    `json:"id"`
+	Expires time.Time `json:"expires"`
+}
+
+// InitRequest makes a cluster.
+type InitRequest struct {
+	Cluster string `json:"cluster"`          // its name
+	Node    string `json:"node"`             // name of this node
+	Links   []Link `json:"links"`            // addresses of this node
+	Config  []byte `json:"config,omitempty"` // initial document as XML
+	Witness bool   `json:"witness,omitempty"`
+}
+
+// JoinRequest joins a cluster.
+type JoinRequest struct {
+	Token   string `json:"token"`
+	Node    string `json:"node"`
+	Links   []Link `json:"links"`
+	Witness bool   `json:"witness,omitempty"`
+}
+
+// Link is an address on a named link.
+type Link struct {
+	Name    string `json:"name"`
+	Address string `json:"address"`
+}
+
+// Error is the body of every reply that is not 2xx.
+type Error struct {
+	Code    string `json:"code"` // stable, such as "conflict", "denied", "no-quorum"
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"` // what to do next
+}
+
+// Codes of errors.
+const (
+	CodeDenied   = "denied"
+	CodeConflict = "conflict"
+	CodeRefused  = "refused"   // the entry was applied as a refusal: invalid
+	CodeNoQuorum = "no-quorum" // no leader, or not known in time
+	CodeUnknown  = "unknown"   // the outcome is not known: it may still be applied
+	CodeBad      = "bad-request"
+	CodeNotFound = "not-found"
+	CodeState    = "wrong-state" // such as: this node is in a cluster already
+	CodeInternal = "internal"
+)
+
+// Local is what one node sees of itself and the others.
+type Local struct {
+	Version     string    `json:"version"`
+	Node        string    `json:"node"`
+	ClusterID   string    `json:"cluster_id,omitempty"`
+	Cluster     string    `json:"cluster,omitempty"`
+	Started     time.Time `json:"started"`
+	RaftID      uint64    `json:"raft_id,omitempty"`
+	Term        uint64    `json:"term,omitempty"`
+	Leader      string    `json:"leader,omitempty"`
+	Role        string    `json:"role,omitempty"` // leader, voter, learner
+	Quorate     bool      `json:"quorate"`
+	Applied     uint64    `json:"applied,omitempty"`
+	Committed   uint64    `json:"committed,omitempty"`
+	Idle        bool      `json:"idle"` // leader only: nothing to do and nothing under way
+	Alone       bool      `json:"alone,omitempty"`
+	Voters      []string  `json:"voters,omitempty"`
+	Learners    []string  `json:"learners,omitempty"`
+	Peers       []Peer    `json:"peers,omitempty"`
+	Matrix      []Row     `json:"matrix,omitempty"` // who hears whom
+	Decision    string    `json:"decision_failure,omitempty"`
+	Warnings    []string  `json:"warnings,omitempty"`
+	PendingRuns int       `json:"pending_runs,omitempty"`
+}
+
+// Peer is another member as this node sees it.
+type Peer struct {
+	Node      string     `json:"node"`
+	State     string     `json:"state"` // reachable, suspect, cut, lost, left, leaving, unknown
+	Cause     string     `json:"cause,omitempty"`
+	Connected bool       `json:"connected"`
+	Links     []PeerLink `json:"links,omitempty"`
+}
+
+// PeerLink is a link to a peer.
+type PeerLink struct {
+	Link    string        `json:"link"`
+	Address string        `json:"address"`
+	State   string        `json:"state"` // up, degraded, dead, unknown
+	Latency time.Duration `json:"latency"`
+	Loss    float64       `json:"loss"` // 0 to 1
+	InUse   bool          `json:"in_use,omitempty"`
+}
+
+// Row is one row of the connectivity matrix: whom a node hears.
+type Row struct {
+	Node  string   `json:"node"`
+	Hears []string `json:"hears"` // node/link
+}

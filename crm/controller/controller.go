@@ -1,0 +1,503 @@
+// Package controller turns document changes into actions. Leader runs while its node leads: it tells the
+// document what the membership layer sees, asks the policy what to do, walks the transition and hands out
+// actions by log entries. Member runs on every node: it starts what the log hands to its node, and without
+// quorum stops what the policy wants stopped.
+//
+// Both are state machines without goroutine, clock or I/O; time comes as an argument, and what is to be done
+// comes out as values. Neither keeps anything that must survive a restart: all of that is in the replicated
+// state.
+package controller
+
+import (
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/quorate/quorate/crm/cib"
+	"github.com/quorate/quorate/crm/policy"
+	"github.com/quorate/quorate/crm/store/command"
+	"github.com/quorate/quorate/crm/transition"
+)
+
+// NodeView is what the membership layer of this node sees of a member.
+type NodeView struct {
+	Name        string
+	Reachable   bool   // heard, on any link, by a process that is not leaving
+	Lost        bool   // called dead; not merely never seen
+	Left        bool   // said goodbye in order
+	Leaving     bool   // asked to stop
+	Incarnation uint64 // of the process heard; 0 = unknown
+	Boot        string
+}
+
+// LeaderConfig is what a Leader needs to know of its node.
+type LeaderConfig struct {
+	Node string
+	// Fencer says which member should carry out the fencing of target, given who is online; "" = nobody can.
+	Fencer func(s *command.State, target string, online []string) string
+	// Decide is the policy; nil = policy.Decide.
+	Decide func(policy.Input) (*policy.Decision, error)
+}
+
+// Leader has the duties of the leading node. It is made anew for each term.
+type Leader struct {
+	cfg  LeaderConfig
+	term uint64
+
+	started time.Duration // monotonic
+	state   *command.State
+	view    []NodeView
+
+	decided     uint64 // StatusRevision of the state that was decided on
+	dirty       bool   // something unexpected happened since
+	graph       *transition.Graph
+	progress    *transition.Progress
+	transition  uint64
+	inFlight    map[command.ActionID]int // pending actions by their number in the present graph
+	tails       []*tail
+	recheckAt   time.Time
+	nodesAsked  bool // a proposal of node facts is under way
+	dispatching bool // a dispatch is under way
+	out         []*command.Entry
+	records     []DecisionRecord
+	failure     string // why the policy could not decide; "" = it could
+}
+
+// tail is an overtaken transition of which only notifications of the highest priority still run.
+type tail struct {
+	graph      *transition.Graph
+	progress   *transition.Progress
+	transition uint64
+	inFlight   map[command.ActionID]int
+}
+
+// DecisionRecord tells of a decision that was made, for the log and for crm explain.
+type DecisionRecord struct {
+	Transition uint64
+	Index      uint64 // state decided on
+	Now        time.Time
+	Quorate    bool
+	Document   *cib.Document
+	Decision   *policy.Decision // nil when the policy failed
+	Actions    int
+	Err        string
+}
+
+// startupGrace is how long a new cluster waits for members never seen before it decides without them (and,
+// with startup-fencing, fences them): the property dc-deadtime, 20 s by default as in Pacemaker.
+const startupGrace = 20 * time.Second
+
+// NewLeader begins the duties of term at now (monotonic).
+func NewLeader(cfg LeaderConfig, term uint64, now time.Duration) *Leader {
+	if cfg.Decide == nil {
+		cfg.Decide = policy.Decide
+	}
+	return &Leader{cfg: cfg, term: term, started: now, dirty: true, inFlight: map[command.ActionID]int{}}
+}
+
+// SetView tells what the membership layer sees now.
+func (l *Leader) SetView(view []NodeView) { l.view = view }
+
+// Applied tells that entries were applied: the new state and their outcomes in order.
+func (l *Leader) Applied(s *command.State, outcomes []command.Outcome) {
+	l.state = s
+	for i := range outcomes {
+		o := &outcomes[i]
+		switch {
+		case o.Kind == command.KindNodes && o.Origin == l.cfg.Node:
+			l.nodesAsked = false
+		case o.Kind == command.KindDispatch && o.Origin == l.cfg.Node:
+			l.dispatching = false
+			if o.Err != nil {
+				l.dirty = true
+			}
+		}
+		if o.Err != nil {
+			continue
+		}
+		if o.Kind == command.KindResults {
+			l.finished(o)
+			continue
+		}
+		if o.Kind != command.KindDispatch && (o.DecisionNeeded || o.ConfigChanged || o.MembersChanged) {
+			l.dirty = true
+		}
+	}
+}
+
+// finished settles results in the transition that they belong to. What was expected lets the transition go
+// on; anything else asks for a new decision.
+func (l *Leader) finished(o *command.Outcome) {
+	if len(o.Finished) == 0 {
+		l.dirty = l.dirty || o.DecisionNeeded
+		return
+	}
+	for i := range o.Finished {
+		p := &o.Finished[i]
+		ok := p.Expected
+		if number, mine := l.inFlight[p.ID]; mine {
+			delete(l.inFlight, p.ID)
+			l.progress.Confirm(number, ok)
+		} else {
+			for _, t := range l.tails {
+				if number, mine := t.inFlight[p.ID]; mine {
+					delete(t.inFlight, p.ID)
+					t.progress.Confirm(number, ok)
+				}
+			}
+			// The present decision did not count on it.
+			l.dirty = true
+		}
+		if !ok {
+			l.dirty = true
+		}
+	}
+}
+
+// DropProposal tells that a proposal could not be made (no leader, queue full), so that it is made again.
+func (l *Leader) DropProposal(kind command.Kind) {
+	switch kind {
+	case command.KindNodes:
+		l.nodesAsked = false
+	case command.KindDispatch:
+		l.dispatching = false
+		l.dirty = true
+	}
+}
+
+// Tick does what is due: proposes facts, decides, hands out actions. now is monotonic, wall the clock.
+func (l *Leader) Tick(now time.Duration, wall time.Time) {
+	if l.state == nil || l.state.ClusterID == "" {
+		return
+	}
+	l.reportNodes(wall)
+	if l.nodesAsked || l.dispatching || !l.mayDecide(now) {
+		return
+	}
+	if !l.recheckAt.IsZero() && !wall.Before(l.recheckAt) {
+		l.recheckAt = time.Time{}
+		l.dirty = true
+	}
+	// A transition that has run out is checked: the policy must have nothing more to do.
+	if !l.dirty && l.progress != nil && l.progress.InFlight() == 0 && l.state.StatusRevision > l.decided && !l.moves() {
+		l.dirty = true
+	}
+	if l.dirty {
+		l.decide(wall)
+	}
+	l.walk(wall)
+}
+
+// moves reports whether the present transition can start something.
+func (l *Leader) moves() bool {
+	can := false
+	l.progress.Pass(func(*transition.Action, int) transition.Outcome {
+		can = true
+		return transition.Deferred
+	})
+	return can
+}
+
+// Idle reports whether nothing is under way and the last decision had nothing to do.
+func (l *Leader) Idle() bool {
+	return l.progress != nil && !l.dirty && !l.dispatching && !l.nodesAsked && len(l.inFlight) == 0 &&
+		len(l.state.Pending) == 0 && l.progress.Left() == 0 && l.state.StatusRevision <= l.decided
+}
+
+// Deadline is the wall time at which Tick matters although nothing happens; zero = never.
+func (l *Leader) Deadline() time.Time { return l.recheckAt }
+
+// WaitsUntil is the monotonic time until which the first decision waits for members never seen; 0 = none.
+func (l *Leader) WaitsUntil() time.Duration {
+	if l.state != nil && l.progress == nil && l.unseen() {
+		return l.started + startupGrace
+	}
+	return 0
+}
+
+// Take returns the entries to propose, in order, and forgets them.
+func (l *Leader) Take() []*command.Entry {
+	out := l.out
+	l.out = nil
+	return out
+}
+
+// Records returns the decisions made since the last call.
+func (l *Leader) Records() []DecisionRecord {
+	out := l.records
+	l.records = nil
+	return out
+}
+
+// unseen reports whether a member has never been online nor declared down.
+func (l *Leader) unseen() bool {
+	for _, m := range l.state.Members {
+		if m.Removed || m.Online {
+			continue
+		}
+		known := false
+		for i := range l.state.Document.Status.Nodes {
+			st := &l.state.Document.Status.Nodes[i]
+			known = known || st.Name == m.Name && st.InCCM != ""
+		}
+		if !known {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *Leader) mayDecide(now time.Duration) bool {
+	m := l.state.Member(l.cfg.Node)
+	if m == nil || !m.Online {
+		return false // the document does not know yet that this node is there
+	}
+	return l.progress != nil || now >= l.started+startupGrace || !l.unseen()
+}
+
+// reportNodes proposes the difference between what membership sees and what the document says.
+func (l *Leader) reportNodes(wall time.Time) {
+	if l.nodesAsked {
+		return
+	}
+	var facts []command.NodeFact
+	for i := range l.view {
+		v := &l.view[i]
+		m := l.state.Member(v.Name)
+		if m == nil {
+			continue
+		}
+		switch {
+		case v.Left && m.Incarnation != 0 && (v.Incarnation == 0 || v.Incarnation == m.Incarnation):
+			facts = append(facts, command.NodeFact{Name: v.Name, Change: command.NodeLeft})
+		case v.Left:
+		case v.Reachable && v.Incarnation != 0 && (!m.Online || m.Incarnation != v.Incarnation):
+			facts = append(facts, command.NodeFact{Name: v.Name, Change: command.NodeJoined, Incarnation: v.Incarnation, Boot: v.Boot})
+		case v.Reachable && v.Leaving && !l.isLeaving(v.Name):
+			facts = append(facts, command.NodeFact{Name: v.Name, Change: command.NodeLeaving})
+		case v.Lost && m.Online:
+			facts = append(facts, command.NodeFact{Name: v.Name, Change: command.NodeLost})
+		}
+	}
+	if len(facts) == 0 {
+		return
+	}
+	l.nodesAsked = true
+	l.propose(&command.Entry{Kind: command.KindNodes, Nodes: &command.Nodes{Facts: facts}}, wall)
+}
+
+func (l *Leader) isLeaving(name string) bool {
+	for i := range l.state.Document.Status.Nodes {
+		st := &l.state.Document.Status.Nodes[i]
+		if st.Name != name {
+			continue
+		}
+		for _, set := range st.Attributes {
+			for _, p := range set.Pairs {
+				if p.Name == "shutdown" && p.Value != "0" {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+func (l *Leader) propose(e *command.Entry, wall time.Time) {
+	e.Origin, e.Actor, e.Time = l.cfg.Node, "cluster", wall.UnixMilli()
+	l.out = append(l.out, e)
+}
+
+// decide asks the policy and replaces the present transition. What runs already and is still wanted stays
+// valid; notifications of the highest priority of the old one still go out.
+func (l *Leader) decide(wall time.Time) {
+	l.dirty = false
+	l.decided = l.state.StatusRevision
+	doc := command.PolicyDocument(l.state, l.cfg.Node)
+	rec := DecisionRecord{Index: l.state.Index, Now: wall, Quorate: true, Document: doc}
+	d, err := l.safely(policy.Input{Document: doc, Now: wall, Quorate: true})
+	if err != nil {
+		rec.Err = err.Error()
+		l.failure = rec.Err
+		l.records = append(l.records, rec)
+		return
+	}
+	l.failure = ""
+	if l.progress != nil && l.progress.Left() > 0 && len(l.inFlight) > 0 {
+		l.progress.Abort()
+		l.tails = append(l.tails, &tail{l.graph, l.progress, l.transition, l.inFlight})
+	}
+	l.graph, l.progress = d.Graph, transition.NewProgress(d.Graph)
+	l.transition = max(l.transition, l.state.Transition) + 1
+	l.inFlight = map[command.ActionID]int{}
+	l.recheckAt = time.Time{}
+	if d.Graph.RecheckBy != 0 {
+		l.recheckAt = time.Unix(d.Graph.RecheckBy, 0)
+	}
+	for i := range l.state.Pending {
+		p := &l.state.Pending[i]
+		for _, number := range l.progress.Adopt(func(a *transition.Action) bool { return sameAction(a, p) }) {
+			l.inFlight[p.ID] = number
+		}
+	}
+	l.tails = slices.DeleteFunc(l.tails, func(t *tail) bool { return len(t.inFlight) == 0 })
+	rec.Transition, rec.Decision, rec.Actions = l.transition, d, len(d.Graph.Synapses)
+	l.records = append(l.records, rec)
+}
+
+// safely calls the policy; a panic there must not follow leadership from node to node, so it becomes an
+// error, and the input is kept with the record.
+func (l *Leader) safely(in policy.Input) (d *policy.Decision, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the policy failed on this document: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return l.cfg.Decide(in)
+}
+
+// Failure says why the policy could not decide; "" = it could.
+func (l *Leader) Failure() string { return l.failure }
+
+// sameAction reports whether the pending action is what the graph's action asks for.
+func sameAction(a *transition.Action, p *command.Pending) bool {
+	if a.Fencing() {
+		return p.Task == "stonith" && p.Target == a.Node
+	}
+	return a.Key == p.Key && a.Task == p.Task && (a.Node == p.Node || a.Node == p.RunsOn)
+}
+
+// walk starts every action of the present transition that may start now.
+func (l *Leader) walk(wall time.Time) {
+	if l.progress == nil || l.dispatching {
+		return
+	}
+	var d command.Dispatch
+	for _, t := range l.tails {
+		l.pass(&d, t.progress, t.transition, t.inFlight)
+	}
+	if !l.dirty {
+		l.pass(&d, l.progress, l.transition, l.inFlight)
+	}
+	if len(d.Actions)+len(d.Internal) == 0 {
+		return
+	}
+	d.Term, d.Transition, d.BaseIndex = l.term, l.transition, l.state.Index
+	for i := range d.Actions {
+		d.Actions[i].ID.Transition = l.transition
+	}
+	l.dispatching = true
+	l.propose(&command.Entry{Kind: command.KindDispatch, Dispatch: &d}, wall)
+}
+
+// maxBatch bounds the actions of one log entry; more go into the next one.
+const maxBatch = 512
+
+func (l *Leader) pass(d *command.Dispatch, p *transition.Progress, number uint64, inFlight map[command.ActionID]int) {
+	fire := func(a *transition.Action, _ int) transition.Outcome {
+		if a.Kind == transition.PseudoEvent {
+			return transition.Done
+		}
+		if len(d.Actions) >= maxBatch {
+			return transition.Deferred
+		}
+		if a.Kind == transition.ClusterOp && !a.Fencing() {
+			switch a.Task {
+			case "clear_failcount", "lrm_delete":
+				d.Internal = append(d.Internal, command.InternalAction{Task: a.Task, Resource: a.Resource.ID, Node: a.Node})
+			}
+			return transition.Done // do_shutdown: the node itself sees that it runs nothing any more
+		}
+		if a.Task == "delete" {
+			d.Internal = append(d.Internal, command.InternalAction{Task: a.Task, Resource: a.Resource.ID, Node: a.Node})
+			return transition.Done
+		}
+		pending, ok := l.pending(a)
+		if !ok {
+			return transition.Deferred
+		}
+		pending.ID = command.ActionID{Term: l.term, Transition: l.transition, Action: a.Number}
+		if number != l.transition {
+			// Of an overtaken transition: numbered above everything that the present graph can hold.
+			pending.ID.Action = overtakenBase + int(number%1000)*100000 + a.Number
+		}
+		for i := range l.state.Pending {
+			q := &l.state.Pending[i]
+			if q.Key == pending.Key && q.Node == pending.Node && q.RunsOn == pending.RunsOn && q.Task == pending.Task {
+				return transition.Deferred // the same still runs for an overtaken decision
+			}
+		}
+		d.Actions = append(d.Actions, pending)
+		inFlight[pending.ID] = a.Number
+		return transition.InFlight
+	}
+	for p.Pass(fire) > 0 {
+	}
+}
+
+const overtakenBase = 1 << 30
+
+// pending builds the pending action for a; ok is false when nobody can carry it out now.
+func (l *Leader) pending(a *transition.Action) (p command.Pending, ok bool) {
+	p = pendingOf(a)
+	if a.Fencing() {
+		p.FenceOp, _ = a.Attr("CRM_meta_stonith_action")
+		p.Target = a.Node
+		p.Node = l.fencer(a.Node)
+	} else if a.Router != "" {
+		p.Node, p.RunsOn = a.Router, a.Node
+	}
+	m := l.state.Member(p.Node)
+	if m == nil || !m.Online {
+		return p, false
+	}
+	p.Incarnation = m.Incarnation
+	return p, true
+}
+
+// pendingOf is the operation that a asks for, without who decided and who carries it out.
+func pendingOf(a *transition.Action) command.Pending {
+	p := command.Pending{Task: a.Task, Key: a.Key, Node: a.Node}
+	p.Attributes = make(map[string]string, len(a.Attributes)+len(a.Parameters))
+	for _, list := range [...][]transition.Attr{a.Attributes, a.Parameters} {
+		for _, x := range list {
+			p.Attributes[x.Name] = x.Value
+		}
+	}
+	p.IntervalMS = number(a, "CRM_meta_interval")
+	p.TimeoutMS = number(a, "CRM_meta_timeout")
+	p.ExpectedRC = int(number(a, "CRM_meta_op_target_rc"))
+	if r := a.Resource; r != nil {
+		p.Resource, p.Class, p.Provider, p.Type = r.ID, r.Class, r.Provider, r.Type
+	}
+	return p
+}
+
+func (l *Leader) fencer(target string) string {
+	if l.cfg.Fencer == nil {
+		return ""
+	}
+	var online []string
+	for _, m := range l.state.Members {
+		if m.Online && !m.Removed && m.Name != target {
+			online = append(online, m.Name)
+		}
+	}
+	return l.cfg.Fencer(l.state, target, online)
+}
+
+func number(a *transition.Action, name string) int64 {
+	text, ok := a.Attr(name)
+	if !ok {
+		return 0
+	}
+	var v int64
+	for _, c := range []byte(text) {
+		if c < '0' || c > '9' || v > 1<<53 {
+			return 0
+		}
+		v = v*10 + int64(c-'0')
+	}
+	return v
+}

@@ -1,0 +1,255 @@
+package controller
+
+import (
+	"slices"
+	"time"
+
+	"github.com/quorate/quorate/crm/policy"
+	"github.com/quorate/quorate/crm/store/command"
+	"github.com/quorate/quorate/crm/transition"
+)
+
+// MemberConfig is what a Member needs to know of its node.
+type MemberConfig struct {
+	Node        string
+	Incarnation uint64
+	// QuorumTimeout is how long the node goes on without having heard a leader before it looks after itself.
+	QuorumTimeout time.Duration
+	// Decide is the policy; nil = policy.Decide.
+	Decide func(policy.Input) (*policy.Decision, error)
+}
+
+// Member does on its node what the log hands to it.
+type Member struct {
+	cfg   MemberConfig
+	state *command.State
+
+	taken  map[command.ActionID]bool // pending actions given to the executor
+	outbox []command.Result          // results not yet seen applied, oldest first
+	sent   bool                      // the outbox is on its way
+	calls  int64
+
+	lastLeader time.Duration // when a leader was heard last (monotonic)
+	alone      bool          // without quorum for the quorum timeout: looking after itself
+	soloNext   time.Duration // next decision of a node alone
+	soloNumber int
+	soloRuns   map[command.ActionID]command.Pending
+
+	do     []command.Pending
+	newest command.ActionID
+}
+
+// NewMember makes the member part of a node at now (monotonic).
+func NewMember(cfg MemberConfig, now time.Duration) *Member {
+	if cfg.Decide == nil {
+		cfg.Decide = policy.Decide
+	}
+	return &Member{cfg: cfg, taken: map[command.ActionID]bool{}, soloRuns: map[command.ActionID]command.Pending{}, lastLeader: now}
+}
+
+// LeaderHeard tells that a leader with quorum was heard at now.
+func (m *Member) LeaderHeard(now time.Duration) {
+	m.lastLeader = now
+	m.alone = false
+}
+
+// SetQuorumTimeout changes how long the node goes on without having heard a leader.
+func (m *Member) SetQuorumTimeout(d time.Duration) { m.cfg.QuorumTimeout = d }
+
+// Alone reports whether the node is without quorum and looks after itself.
+func (m *Member) Alone() bool { return m.alone }
+
+// Applied tells that entries were applied. fresh says that the node is caught up with a leader that it hears;
+// actions handed to a node that is not are looked at again once it is.
+func (m *Member) Applied(s *command.State, fresh bool) {
+	m.state = s
+	if s == nil {
+		return
+	}
+	m.outbox = slices.DeleteFunc(m.outbox, func(r command.Result) bool { return m.settled(&r) })
+	if !fresh {
+		return
+	}
+	for id := range m.taken {
+		if !slices.ContainsFunc(s.Pending, func(p command.Pending) bool { return p.ID == id }) {
+			delete(m.taken, id)
+		}
+	}
+	for i := range s.Pending {
+		p := &s.Pending[i]
+		if p.Node != m.cfg.Node || p.Incarnation != m.cfg.Incarnation || m.taken[p.ID] {
+			continue
+		}
+		if p.ID.Term < m.newest.Term {
+			continue // decided by a leader that was deposed since
+		}
+		m.newest = p.ID
+		m.taken[p.ID] = true
+		m.do = append(m.do, *p)
+	}
+}
+
+// settled reports whether a result needs no further sending: the state shows it, or can never take it.
+func (m *Member) settled(r *command.Result) bool {
+	if mem := m.state.Member(m.cfg.Node); mem == nil {
+		return true
+	}
+	if r.Recurring != nil {
+		return m.recorded(r.Recurring.Resource, r.CallID)
+	}
+	if r.Local != nil {
+		return m.recorded(r.Local.Resource, r.CallID)
+	}
+	return !slices.ContainsFunc(m.state.Pending, func(p command.Pending) bool { return p.ID == r.ID })
+}
+
+func (m *Member) recorded(resource string, call int64) bool {
+	for i := range m.state.Document.Status.Nodes {
+		st := &m.state.Document.Status.Nodes[i]
+		if st.Name != m.cfg.Node {
+			continue
+		}
+		for j := range st.History {
+			if st.History[j].ID != resource {
+				continue
+			}
+			for k := range st.History[j].Operations {
+				if st.History[j].Operations[k].CallID >= call {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// Finished tells that an operation that Do gave out has a result. LastChange, times and codes are filled in;
+// Member adds the rest.
+func (m *Member) Finished(id command.ActionID, r command.Result) {
+	m.calls++
+	r.ID, r.Node, r.Incarnation, r.CallID = id, m.cfg.Node, m.cfg.Incarnation, m.calls
+	if p, solo := m.soloRuns[id]; solo {
+		delete(m.soloRuns, id)
+		r.Local = &p
+	}
+	m.outbox = append(m.outbox, r)
+	m.sent = false
+}
+
+// Changed tells that a recurring monitor came to a new result.
+func (m *Member) Changed(key command.RecurringKey, r command.Result) {
+	m.calls++
+	r.Node, r.Incarnation, r.CallID, r.Recurring = m.cfg.Node, m.cfg.Incarnation, m.calls, &key
+	m.outbox = append(m.outbox, r)
+	m.sent = false
+}
+
+// maxResults bounds the results of one log entry.
+const maxResults = 256
+
+// Results returns the results to propose now, nil when there are none or they are on their way.
+func (m *Member) Results() []command.Result {
+	if m.sent || len(m.outbox) == 0 {
+		return nil
+	}
+	m.sent = true
+	return slices.Clone(m.outbox[:min(len(m.outbox), maxResults)])
+}
+
+// Resend tells that results on their way may be lost (no leader, a new leader, a time-out).
+func (m *Member) Resend() { m.sent = false }
+
+// Outbox is the number of results not yet seen applied.
+func (m *Member) Outbox() int { return len(m.outbox) }
+
+// Do returns the operations to start now, in order, and forgets them.
+func (m *Member) Do() []command.Pending {
+	out := m.do
+	m.do = nil
+	return out
+}
+
+// soloInterval is how often a node alone looks again.
+const soloInterval = time.Second
+
+// Tick lets a node without quorum look after itself (design.md, rule 7): it asks the policy with quorum false
+// about the newest document that it has and does the stops and demotes on itself.
+func (m *Member) Tick(now time.Duration, wall time.Time) {
+	if m.state == nil || m.state.ClusterID == "" || m.cfg.QuorumTimeout <= 0 {
+		return
+	}
+	if now < m.lastLeader+m.cfg.QuorumTimeout {
+		return
+	}
+	if !m.alone {
+		m.alone = true
+		m.soloNext = now
+	}
+	if now < m.soloNext || len(m.soloRuns) > 0 {
+		return
+	}
+	m.soloNext = now + soloInterval
+	m.stopOwn(wall)
+}
+
+// Deadline is the monotonic time at which Tick matters.
+func (m *Member) Deadline() time.Duration {
+	if m.cfg.QuorumTimeout <= 0 {
+		return 1<<63 - 1
+	}
+	if m.alone {
+		return m.soloNext
+	}
+	return m.lastLeader + m.cfg.QuorumTimeout
+}
+
+func (m *Member) stopOwn(wall time.Time) {
+	s := m.withOutbox()
+	d, err := m.decide(policy.Input{Document: command.PolicyDocument(s, ""), Now: wall, Quorate: false})
+	if err != nil {
+		return
+	}
+	p := transition.NewProgress(d.Graph)
+	fire := func(a *transition.Action, _ int) transition.Outcome {
+		switch {
+		case a.Kind == transition.PseudoEvent:
+			return transition.Done
+		case a.Kind == transition.ResourceOp && a.Node == m.cfg.Node && a.Router == "" && (a.Task == "stop" || a.Task == "demote"):
+			m.soloNumber++
+			id := command.ActionID{Transition: 0, Action: m.soloNumber}
+			run := pendingOf(a)
+			run.ID, run.Node, run.Incarnation, run.Since = id, m.cfg.Node, m.cfg.Incarnation, wall.Unix()
+			m.soloRuns[id] = run
+			m.do = append(m.do, run)
+			return transition.InFlight
+		case a.Kind == transition.ResourceOp && a.Node == m.cfg.Node && a.Task == "cancel":
+			return transition.Done // a stop ends the monitors as well
+		}
+		return transition.Deferred
+	}
+	for p.Pass(fire) > 0 {
+	}
+}
+
+// withOutbox is the newest state with this node's own unreported results in it, so that a node alone does
+// not stop what it has stopped.
+func (m *Member) withOutbox() *command.State {
+	if len(m.outbox) == 0 {
+		return m.state
+	}
+	e := command.Entry{Kind: command.KindResults, Results: m.outbox}
+	data, err := e.Encode()
+	if err != nil {
+		return m.state
+	}
+	s, out := command.Apply(m.state, m.state.Index, m.state.Term, data)
+	if out.Err != nil {
+		return m.state
+	}
+	return s
+}
+
+func (m *Member) decide(in policy.Input) (d *policy.Decision, err error) {
+	l := Leader{cfg: LeaderConfig{Decide: m.cfg.Decide}}
+	return l.safely(in)
+}

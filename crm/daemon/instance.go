@@ -1,0 +1,372 @@
+package daemon
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/quorate/quorate/agents"
+	"github.com/quorate/quorate/agents/executor"
+	"github.com/quorate/quorate/agents/runner"
+	"github.com/quorate/quorate/crm/api"
+	"github.com/quorate/quorate/crm/api/server"
+	"github.com/quorate/quorate/crm/cib/cibxml"
+	"github.com/quorate/quorate/crm/controller"
+	"github.com/quorate/quorate/crm/node"
+	"github.com/quorate/quorate/crm/store/command"
+	"github.com/quorate/quorate/crm/store/raftlog"
+	"github.com/quorate/quorate/crm/store/replica"
+	"github.com/quorate/quorate/crm/version"
+	"github.com/quorate/quorate/membership"
+	"github.com/quorate/quorate/transport/keyring"
+)
+
+// instance is a node that is in a cluster, from its start to its end.
+type instance struct {
+	name    string
+	paths   Paths
+	config  *Config
+	log     hclog.Logger
+	keys    *keyring.Folder
+	id      *keyring.Node
+	loop    *loop
+	net     *network
+	client  *runner.Client
+	started time.Time
+
+	mu        sync.Mutex // guards what follows
+	attempts  keyring.Attempts
+	decisions []decision // newest last
+}
+
+// decision is what is remembered of a decision for the API.
+type decision struct {
+	Transition uint64    `json:"transition"`
+	Index      uint64    `json:"index"`
+	Time       time.Time `json:"time"`
+	Actions    int       `json:"actions"`
+	Changes    []string  `json:"changes,omitempty"`
+	Error      string    `json:"error,omitempty"`
+}
+
+// maxDecisions bounds the decisions that the API tells of.
+const maxDecisions = 200
+
+// openInstance opens what is on disk and makes the node. runs are those that the runner still knows of.
+func openInstance(p Paths, cfg *Config, log hclog.Logger, client *runner.Client, started time.Time) (d *instance, err error) {
+	d = &instance{paths: p, config: cfg, log: log, client: client, started: started}
+	if d.keys, err = keyring.OpenFolder(p.keyDir()); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			d.keys.Close()
+		}
+	}()
+	if d.id, err = d.keys.LoadNode(); err != nil {
+		return nil, err
+	}
+	rlog, err := raftlog.Open(p.logDir(), raftlog.Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			rlog.Close()
+		}
+	}()
+	ident := rlog.Identity()
+	if ident.ClusterID != string(d.id.Cluster) || ident.NodeID != d.id.ID {
+		return nil, fmt.Errorf("the raft log is of node %d of cluster %s, but the keys are of node %d of cluster %s: one of the folders is from somewhere else",
+			ident.NodeID, ident.ClusterID, d.id.ID, d.id.Cluster)
+	}
+	state, err := storedState(rlog)
+	if err != nil {
+		return nil, err
+	}
+	peers, links, err := d.knownPeers()
+	if err != nil {
+		return nil, err
+	}
+	if d.name = nameOf(state, peers, uint16(ident.NodeID)); d.name == "" {
+		return nil, fmt.Errorf("node %d has no name in what is stored: the node was removed from the cluster; join it again with an empty %s", ident.NodeID, p.Var)
+	}
+	d.log = log.With("node", d.name)
+	incarnation, err := newIncarnation()
+	if err != nil {
+		return nil, err
+	}
+	n, err := node.New(node.Config{
+		Name: d.name, NodeID: ident.NodeID, RaftID: ident.RaftID, Incarnation: incarnation, Boot: bootID(),
+		Storage: rlog, State: state, Replica: replica.Config{Retired: ident.Retired}, Known: peers, KnownLinks: links,
+	}, 0, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	d.loop = newLoop(n, rlog, d.log, started)
+	d.loop.run, d.loop.incarnation = client, incarnation
+	d.loop.onDecision = d.record
+	if d.net, err = newNetwork(d, peers, links); err != nil {
+		return nil, err
+	}
+	d.loop.net = d.net
+	return d, nil
+}
+
+// storedState decodes the newest stored snapshot; nil when there is none yet.
+func storedState(log *raftlog.Log) (*command.State, error) {
+	meta, err := log.Snapshot()
+	if err != nil {
+		return nil, err
+	}
+	if meta.GetMetadata().GetIndex() == 0 {
+		return nil, nil
+	}
+	snap, err := log.ReadSnapshot()
+	if err != nil {
+		return nil, err
+	}
+	s, err := command.DecodeState(snap.GetData())
+	if err != nil {
+		return nil, fmt.Errorf("snapshot at index %d: %w", meta.GetMetadata().GetIndex(), err)
+	}
+	n := *s
+	n.Index, n.Term = meta.GetMetadata().GetIndex(), meta.GetMetadata().GetTerm()
+	return &n, nil
+}
+
+// Run works until ctx ends or the node has left.
+func (d *instance) Run(ctx context.Context) error {
+	defer d.keys.Close()
+	defer d.loop.log.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var group sync.WaitGroup
+	errs := make(chan error, 2)
+	group.Go(func() { errs <- d.net.Run(ctx) })
+	group.Go(func() { errs <- d.loop.Run(ctx) })
+	err := <-errs
+	cancel()
+	group.Wait()
+	if second := <-errs; err == nil {
+		err = second
+	}
+	return err
+}
+
+// onHello takes over the runs of an earlier node process.
+func (d *instance) onHello(list []runner.RunInfo) {
+	var known []executor.Running
+	for _, r := range list {
+		known = append(known, executor.Running{ID: r.ID, Resource: r.Resource, Operation: r.Operation, Interval: r.Interval,
+			Timeout: r.Timeout, Age: r.Age, Finished: r.Finished})
+	}
+	d.loop.post(func() { d.loop.n.Adopt(d.loop.now(), known) })
+}
+
+// onResult hands the result of a run to the node.
+func (d *instance) onResult(r agents.Result) {
+	d.loop.post(func() {
+		d.loop.n.RunFinished(d.loop.now(), time.Now(), r)
+		// The node keeps it in its outbox until the cluster has it; the runner need not.
+		if err := d.client.Ack(r.ID); err != nil {
+			d.log.Debug("acknowledge result", "id", r.ID, "error", err)
+		}
+	})
+}
+
+// attempt asks whether a join may be tried (0), or counts a wrong try.
+func (d *instance) attempt(now time.Time, wrong bool) time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	at := d.loop.now()
+	if wrong {
+		d.attempts.Fail(at)
+		return 0
+	}
+	return d.attempts.Allow(at)
+}
+
+// record keeps a decision for the API and the log.
+func (d *instance) record(r controller.DecisionRecord) {
+	rec := decision{Transition: r.Transition, Index: r.Index, Time: r.Now.UTC(), Actions: r.Actions, Error: r.Err}
+	if r.Decision != nil {
+		for _, ch := range r.Decision.Summary() {
+			rec.Changes = append(rec.Changes, ch.String())
+		}
+	}
+	switch {
+	case r.Err != "":
+		d.log.Error("no decision", "index", r.Index, "error", r.Err)
+	case len(rec.Changes) > 0:
+		d.log.Info("decision", "transition", r.Transition, "index", r.Index, "actions", r.Actions, "changes", strings.Join(rec.Changes, "; "))
+	default:
+		d.log.Debug("decision", "transition", r.Transition, "index", r.Index, "actions", r.Actions)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.decisions = append(d.decisions, rec)
+	if over := len(d.decisions) - maxDecisions; over > 0 {
+		d.decisions = append(d.decisions[:0:0], d.decisions[over:]...)
+	}
+}
+
+// backend is what the API server asks.
+func (d *instance) backend() server.Backend {
+	return server.Backend{
+		State:   d.loop.State,
+		Wait:    d.loop.Wait,
+		Propose: d.loop.Propose,
+		CIB: func(ctx context.Context, linear bool) ([]byte, error) {
+			s, err := d.loop.State(ctx, linear)
+			if err != nil {
+				return nil, err
+			}
+			return cibxml.Write(command.PolicyDocument(s, d.leaderName(s)), cibxml.Options{}), nil
+		},
+		Local: d.local,
+		Token: d.issueToken,
+		Stop: func(ctx context.Context) error {
+			d.loop.post(func() { d.loop.n.Leave(d.loop.now(), time.Now()) })
+			select {
+			case <-d.loop.quit:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		},
+		Init: func(context.Context, api.InitRequest) error { return alreadyMember(d.name) },
+		Join: func(context.Context, api.JoinRequest) error { return alreadyMember(d.name) },
+		Metadata: func(ctx context.Context, agent string) ([]byte, error) {
+			ref, err := agents.ParseRef(agent)
+			if err != nil {
+				return nil, &server.StateError{Message: err.Error()}
+			}
+			return d.client.Metadata(ctx, ref)
+		},
+		Agents: func(ctx context.Context, class string) ([]string, error) {
+			refs, err := d.client.List(ctx, class)
+			var out []string
+			for _, r := range refs {
+				out = append(out, r.String())
+			}
+			return out, err
+		},
+		Decisions: func(context.Context) (any, error) {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			out := make([]decision, 0, len(d.decisions))
+			for i := len(d.decisions) - 1; i >= 0; i-- {
+				out = append(out, d.decisions[i])
+			}
+			return out, nil
+		},
+	}
+}
+
+func alreadyMember(name string) error {
+	return &server.StateError{Message: "this node is already in a cluster, as " + name,
+		Hint: `stop it ("crm cluster stop"), have it removed ("crm cluster remove") and empty its state folder first`}
+}
+
+func (d *instance) leaderName(s *command.State) string {
+	d.loop.mu.Lock()
+	id := d.loop.role.Leader
+	d.loop.mu.Unlock()
+	if m := s.MemberByRaftID(uint64(id)); m != nil {
+		return m.Name
+	}
+	return ""
+}
+
+// local tells what this node sees.
+func (d *instance) local() api.Local {
+	out := api.Local{Version: version.Version, Node: d.name, ClusterID: string(d.id.Cluster), Started: d.started.UTC()}
+	done := make(chan struct{})
+	ok := d.loop.post(func() {
+		defer close(done)
+		n := d.loop.n
+		s := n.State()
+		role := n.Role()
+		out.Cluster, out.Applied, out.Term, out.RaftID = s.Name, s.Index, role.Term, uint64(n.Hello().ID)
+		if m := s.MemberByRaftID(uint64(role.Leader)); m != nil {
+			out.Leader = m.Name
+		}
+		out.Quorate = role.Leader != 0
+		out.Alone, out.PendingRuns = n.Alone(), n.Busy()
+		conf := n.Members()
+		out.Role = "learner"
+		for _, id := range conf.Voters {
+			if m := s.MemberByRaftID(uint64(id)); m != nil {
+				out.Voters = append(out.Voters, m.Name)
+				if m.Name == d.name {
+					out.Role = "voter"
+				}
+			}
+		}
+		for _, id := range conf.Learners {
+			if m := s.MemberByRaftID(uint64(id)); m != nil {
+				out.Learners = append(out.Learners, m.Name)
+			}
+		}
+		if l := n.Leader(); l != nil {
+			out.Role = "leader"
+			out.Idle = l.Idle()
+			out.Decision = l.Failure()
+		}
+		out.Peers, out.Matrix = n.Peers()
+	})
+	if ok {
+		select {
+		case <-done:
+		case <-d.loop.quit:
+		}
+	}
+	d.net.describe(&out)
+	return out
+}
+
+// bootID names this boot of the machine.
+func bootID() string {
+	data, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(data))
+}
+
+func newIncarnation() (membership.Incarnation, error) {
+	var b [8]byte
+	for {
+		if _, err := rand.Read(b[:]); err != nil {
+			return 0, err
+		}
+		if v := binary.BigEndian.Uint64(b[:]); v != 0 {
+			return membership.Incarnation(v), nil
+		}
+	}
+}
+
+func nameOf(s *command.State, peers []node.Known, id uint16) string {
+	if s != nil {
+		if m := s.MemberByID(id); m != nil {
+			return m.Name
+		}
+	}
+	for _, p := range peers {
+		if uint16(p.Node) == id {
+			return p.Name
+		}
+	}
+	return ""
+}
+
+var errNotMember = errors.New("this node is in no cluster")

@@ -1,0 +1,494 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/quorate/quorate/crm/api"
+	"github.com/quorate/quorate/crm/cib"
+	"github.com/quorate/quorate/crm/node"
+	"github.com/quorate/quorate/crm/store/command"
+	"github.com/quorate/quorate/crm/store/replica"
+	"github.com/quorate/quorate/membership"
+	"github.com/quorate/quorate/transport"
+	"github.com/quorate/quorate/transport/datagram"
+	"github.com/quorate/quorate/transport/keyring"
+	"github.com/quorate/quorate/transport/stream"
+)
+
+// maxSnapshot bounds a snapshot that comes from a peer, in bytes.
+const maxSnapshot = 1 << 30
+
+// snapshotHeader describes a bulk transfer that carries a raft snapshot message.
+var snapshotHeader = []byte("raft snapshot 1")
+
+// network joins streams and datagrams to the node.
+type network struct {
+	d      *instance
+	stream *stream.Endpoint
+	hub    *datagram.Hub
+
+	mu      sync.Mutex // guards what follows
+	ids     map[membership.RaftID]membership.NodeID
+	raft    map[membership.NodeID]membership.RaftID
+	seen    map[membership.NodeID]membership.Incarnation
+	trust   keyring.Trust
+	shown   stream.Credentials
+	alarms  map[string]bool
+	layout  layout
+	sockets map[membership.LinkID]openSocket
+	group   sync.WaitGroup
+	ctx     context.Context
+	problem map[string]string
+}
+
+// layout is where everybody is.
+type layout struct {
+	links   []string
+	members []node.Known
+	stream  uint16
+	dgram   uint16
+}
+
+type openSocket struct {
+	at   netip.AddrPort
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+func newNetwork(d *instance, known []node.Known, links []string) (*network, error) {
+	n := &network{d: d, ids: map[membership.RaftID]membership.NodeID{}, raft: map[membership.NodeID]membership.RaftID{},
+		seen: map[membership.NodeID]membership.Incarnation{}, alarms: map[string]bool{}, sockets: map[membership.LinkID]openSocket{}, problem: map[string]string{}}
+	var err error
+	if n.shown, err = credentials(d.id); err != nil {
+		return nil, err
+	}
+	if n.hub, err = datagram.NewHub(datagram.HubConfig{Local: d.id.ID, Now: d.loop.now, Receive: n.receive}); err != nil {
+		return nil, err
+	}
+	n.stream, err = stream.New(stream.Config{
+		Cluster: d.id.Cluster, Node: d.id.ID,
+		Hello: func() stream.Hello {
+			d.loop.mu.Lock()
+			h := d.loop.hello
+			d.loop.mu.Unlock()
+			return stream.Hello{Name: membership.NodeName(d.name), RaftID: h.ID, Incarnation: d.loop.incarnation, Term: h.Term, Index: h.Last}
+		},
+		Credentials: func() stream.Credentials {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			return n.shown
+		},
+		Verify: func(chain [][]byte, role transport.Role) (transport.Identity, error) {
+			n.mu.Lock()
+			t := n.trust
+			n.mu.Unlock()
+			return t.Verify(chain, role, time.Now())
+		},
+		Event: n.event,
+		Bulk:  n.bulk,
+		Join:  joins{d},
+	})
+	if err != nil {
+		return nil, err
+	}
+	l := layout{links: links, members: known, stream: transport.StreamPort, dgram: transport.DatagramPort}
+	if s := d.loop.state; len(s.Members) > 0 {
+		l = layoutOf(s)
+	}
+	if err := n.trustIn(l, d.id.CAs); err != nil {
+		return nil, err
+	}
+	n.layout = l
+	return n, nil
+}
+
+func layoutOf(s *command.State) layout {
+	l := layout{links: s.Links, stream: streamPort(s), dgram: datagramPort(s)}
+	for i := range s.Members {
+		m := &s.Members[i]
+		if !m.Removed {
+			l.members = append(l.members, node.Known{Name: m.Name, Node: membership.NodeID(m.NodeID), Raft: membership.RaftID(m.RaftID),
+				Key: m.Key, Links: linksOf(s, m.Name)})
+		}
+	}
+	return l
+}
+
+// credentials are what this node shows on streams. The server's chain ends with the CA, which joiners pin.
+func credentials(id *keyring.Node) (stream.Credentials, error) {
+	if len(id.CAs) == 0 {
+		return stream.Credentials{}, errors.New("no CA certificate is stored")
+	}
+	return stream.Credentials{
+		Server: tls.Certificate{Certificate: [][]byte{id.Server, id.CAs[0]}, PrivateKey: id.Key},
+		Client: tls.Certificate{Certificate: [][]byte{id.Client}, PrivateKey: id.Key},
+	}, nil
+}
+
+// knownPeers reads what a joining node was told; nothing once it has the document.
+func (d *instance) knownPeers() ([]node.Known, []string, error) {
+	data, err := os.ReadFile(d.paths.peersFile())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	var r joinReply
+	if err := cbor.Unmarshal(data, &r); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", d.paths.peersFile(), err)
+	}
+	var out []node.Known
+	for _, m := range r.Members {
+		out = append(out, node.Known{Name: m.Name, Node: membership.NodeID(m.Node), Raft: membership.RaftID(m.Raft), Key: m.Key, Links: m.Links})
+	}
+	return out, r.Links, nil
+}
+
+// trustIn takes over whom to believe.
+func (n *network) trustIn(l layout, cas [][]byte) error {
+	certs, err := keyring.ParseCAs(cas)
+	if err != nil {
+		return err
+	}
+	t := keyring.Trust{Cluster: n.d.id.Cluster, CAs: certs, Members: map[membership.NodeID]transport.KeyHash{}}
+	ids := map[membership.RaftID]membership.NodeID{}
+	raft := map[membership.NodeID]membership.RaftID{}
+	for _, m := range l.members {
+		t.Members[m.Node] = transport.KeyHash(sha256.Sum256(m.Key))
+		ids[m.Raft], raft[m.Node] = m.Node, m.Raft
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.trust, n.ids, n.raft = t, ids, raft
+	return nil
+}
+
+// Run works until ctx ends.
+func (n *network) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	n.mu.Lock()
+	n.ctx = ctx
+	l := n.layout
+	n.mu.Unlock()
+	ran := make(chan error, 1)
+	go func() { ran <- n.stream.Run(ctx) }()
+	if err := n.apply(l, true); err != nil {
+		cancel()
+		<-ran
+		n.group.Wait()
+		return err
+	}
+	err := <-ran
+	cancel()
+	n.group.Wait()
+	return err
+}
+
+// apply opens this node's sockets and tells streams and datagrams where the peers are. Only the first call
+// fails: later a link that cannot be opened is a warning, since the others go on.
+func (n *network) apply(l layout, first bool) error {
+	var local []stream.LocalLink
+	sockets := map[membership.LinkID]netip.AddrPort{}
+	var peers []stream.Peer
+	var dpeers []datagram.Peer
+	for _, m := range l.members {
+		p := stream.Peer{Node: m.Node, Name: membership.NodeName(m.Name), Key: transport.KeyHash(sha256.Sum256(m.Key))}
+		dp := datagram.Peer{Node: m.Node}
+		for _, link := range m.Links {
+			at := slices.Index(l.links, link.Link)
+			if at < 0 || at >= membership.MaxLinks {
+				continue
+			}
+			a, err := netip.ParseAddr(link.Address)
+			if err != nil {
+				n.d.log.Warn("address of a node is not usable", "peer", m.Name, "link", link.Link, "address", link.Address)
+				continue
+			}
+			p.Addresses[at] = netip.AddrPortFrom(a, l.stream)
+			dp.Addresses[at] = netip.AddrPortFrom(a, l.dgram)
+			if m.Node == n.d.id.ID {
+				if bind, ok := n.d.config.Bind[link.Link]; ok {
+					if b, err := netip.ParseAddr(bind); err == nil {
+						a = b
+					}
+				}
+				local = append(local, stream.LocalLink{Link: membership.LinkID(at), Address: netip.AddrPortFrom(a, l.stream)})
+				sockets[membership.LinkID(at)] = netip.AddrPortFrom(a, l.dgram)
+			}
+		}
+		if m.Node != n.d.id.ID {
+			peers = append(peers, p)
+			dpeers = append(dpeers, dp)
+		}
+	}
+	var errs []error
+	if err := n.stream.SetLinks(local); err != nil {
+		errs = append(errs, err)
+	}
+	if err := n.listen(sockets); err != nil {
+		errs = append(errs, err)
+	}
+	if err := n.stream.SetPeers(peers); err != nil {
+		errs = append(errs, err)
+	}
+	if err := n.hub.SetPeers(dpeers); err != nil {
+		errs = append(errs, err)
+	}
+	err := errors.Join(errs...)
+	if err != nil && first {
+		return err
+	}
+	if err != nil {
+		n.d.log.Warn("network settings", "error", err)
+	}
+	return nil
+}
+
+// listen opens the datagram sockets of the links and closes those that are not wanted any more.
+func (n *network) listen(want map[membership.LinkID]netip.AddrPort) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for link, s := range n.sockets {
+		if want[link] != s.at {
+			s.stop()
+			<-s.done
+			delete(n.sockets, link)
+		}
+	}
+	var errs []error
+	for link, at := range want {
+		if _, open := n.sockets[link]; open {
+			continue
+		}
+		socket, err := n.hub.Listen(link, at)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		ctx, stop := context.WithCancel(n.ctx)
+		s := openSocket{at: at, stop: stop, done: make(chan struct{})}
+		n.sockets[link] = s
+		n.group.Go(func() {
+			defer close(s.done)
+			if err := socket.Run(ctx); err != nil {
+				n.d.log.Warn("datagram socket", "address", at, "error", err)
+			}
+		})
+	}
+	return errors.Join(errs...)
+}
+
+// event takes an event of the streams.
+func (n *network) event(e stream.Event) {
+	d := n.d
+	switch e := e.(type) {
+	case stream.PeerUp:
+		n.mu.Lock()
+		fresh := n.seen[e.Node] != e.Hello.Incarnation
+		n.seen[e.Node] = e.Hello.Incarnation
+		n.mu.Unlock()
+		if err := n.hub.Install(e.Node, datagram.Chain{Secret: e.DatagramSecret, Seq: e.Hello.Seq, Fresh: fresh}); err != nil {
+			d.log.Warn("datagram keys", "peer", string(e.Hello.Name), "error", err)
+		}
+		for _, alarm := range e.Alarms {
+			d.log.Warn("certificate of a peer", "peer", string(e.Hello.Name), "alarm", alarm)
+		}
+		d.log.Debug("stream is up", "peer", string(e.Hello.Name), "link", int(e.Link))
+		d.loop.post(func() {
+			if err := d.loop.n.Observe(replica.Hello{ID: e.Hello.RaftID, Term: e.Hello.Term, Last: e.Hello.Index}); err != nil {
+				d.log.Error("peer is refused", "peer", string(e.Hello.Name), "error", err)
+			}
+			d.loop.n.StreamUp(d.loop.now(), e.Node, e.Link)
+		})
+	case stream.PeerDown:
+		d.log.Debug("stream is down", "peer", int(e.Node), "link", int(e.Link), "error", e.Err)
+		d.loop.post(func() {
+			d.loop.n.StreamDown(d.loop.now(), e.Node, e.Link, closedByPeer(e.Err))
+			if e.Last {
+				if id := n.raftOf(e.Node); id != 0 {
+					d.loop.n.Unreachable(d.loop.now(), id)
+				}
+			}
+		})
+	case stream.Message:
+		if e.Class != transport.ClassRaft {
+			return
+		}
+		m := &raftpb.Message{}
+		if err := proto.Unmarshal(e.Payload, m); err != nil {
+			d.log.Warn("malformed raft message", "peer", int(e.Node), "error", err)
+			return
+		}
+		n.step(e.Node, m)
+	case stream.Report:
+		d.log.Debug("no connection", "remote", e.Remote, "peer", int(e.Node), "error", e.Err, "suppressed", e.Suppressed)
+		var refused *stream.RefusedError
+		if errors.As(e.Err, &refused) {
+			d.log.Warn("connection refused", "remote", e.Remote, "peer", int(e.Node), "error", e.Err)
+		}
+	}
+}
+
+// closedByPeer reports whether the peer's machine closed the connection, as it does when the process ends.
+func closedByPeer(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// step hands a raft message to the node if its sender is who it says.
+func (n *network) step(from membership.NodeID, m *raftpb.Message) {
+	if id := n.raftOf(from); id == 0 || uint64(id) != m.GetFrom() {
+		n.d.log.Debug("raft message of another identity", "peer", int(from), "from", m.GetFrom())
+		return
+	}
+	n.d.loop.post(func() {
+		l := n.d.loop
+		if err := l.n.Raft(l.now(), time.Now(), m); err != nil {
+			l.hc.Debug("raft message", "peer", int(from), "error", err)
+		}
+	})
+}
+
+func (n *network) raftOf(id membership.NodeID) membership.RaftID {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.raft[id]
+}
+
+// receive takes a heartbeat; payload is valid only during the call.
+func (n *network) receive(from membership.NodeID, link membership.LinkID, payload []byte) {
+	data := bytes.Clone(payload)
+	l := n.d.loop
+	select {
+	case l.in <- func() {
+		if err := l.n.HeartbeatReceived(l.now(), time.Now(), from, link, data); err != nil {
+			l.hc.Warn("heartbeat", "peer", int(from), "error", err)
+		}
+	}:
+	default: // the loop is behind: a heartbeat more or less does not matter
+	}
+}
+
+// bulk takes a snapshot.
+func (n *network) bulk(_ context.Context, from membership.NodeID, header []byte, r io.Reader) error {
+	if !bytes.Equal(header, snapshotHeader) {
+		return errors.New("unknown kind of bulk transfer")
+	}
+	data, err := io.ReadAll(io.LimitReader(r, maxSnapshot+1))
+	if err != nil {
+		return err
+	}
+	if len(data) > maxSnapshot {
+		return fmt.Errorf("the snapshot has more than %d bytes", maxSnapshot)
+	}
+	m := &raftpb.Message{}
+	if err := proto.Unmarshal(data, m); err != nil {
+		return err
+	}
+	n.step(from, m)
+	return nil
+}
+
+// Raft sends a raft message.
+func (n *network) Raft(m *raftpb.Message) error {
+	n.mu.Lock()
+	to, ok := n.ids[membership.RaftID(m.GetTo())]
+	n.mu.Unlock()
+	if !ok {
+		return stream.ErrNoPeer
+	}
+	data, err := proto.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return n.stream.Send(to, transport.ClassRaft, data)
+}
+
+// Snapshot sends the newest stored snapshot over a connection of its own.
+func (n *network) Snapshot(ctx context.Context, m replica.SnapshotMessage, done func(ok bool)) {
+	n.mu.Lock()
+	to, ok := n.ids[m.To]
+	n.mu.Unlock()
+	if !ok {
+		go done(false)
+		return
+	}
+	n.group.Go(func() {
+		snap, err := n.d.loop.log.ReadSnapshot()
+		if err == nil {
+			var data []byte
+			if data, err = proto.Marshal(m.With(snap)); err == nil {
+				err = n.stream.SendBulk(ctx, to, snapshotHeader, bytes.NewReader(data))
+			}
+		}
+		if err != nil {
+			n.d.log.Warn("send snapshot", "peer", int(to), "error", err)
+		}
+		done(err == nil)
+	})
+}
+
+// Heartbeat sends a heartbeat.
+func (n *network) Heartbeat(h node.Heartbeat) {
+	if err := n.hub.Send(h.To, h.Link, h.Payload); err != nil && !errors.Is(err, datagram.ErrNoKey) {
+		n.d.log.Trace("send heartbeat", "peer", int(h.To), "link", int(h.Link), "error", err)
+	}
+}
+
+// MembersChanged takes over new members, addresses and keys.
+func (n *network) MembersChanged(s *command.State) {
+	if len(s.Members) == 0 {
+		return
+	}
+	l := layoutOf(s)
+	n.mu.Lock()
+	ctx := n.ctx
+	n.layout = l
+	n.mu.Unlock()
+	if err := n.trustIn(l, s.CAs); err != nil {
+		n.d.log.Error("trusted CAs of the document", "error", err)
+		return
+	}
+	if ctx == nil || ctx.Err() != nil {
+		return
+	}
+	if err := n.apply(l, false); err != nil {
+		n.d.log.Error("network settings", "error", err)
+	}
+}
+
+// describe fills in the addresses of links for status output.
+func (n *network) describe(out *api.Local) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for i := range out.Peers {
+		for _, m := range n.layout.members {
+			if m.Name != out.Peers[i].Node {
+				continue
+			}
+			for j := range out.Peers[i].Links {
+				at := slices.IndexFunc(m.Links, func(l cib.NodeLink) bool { return l.Link == out.Peers[i].Links[j].Link })
+				if at >= 0 {
+					out.Peers[i].Links[j].Address = m.Links[at].Address
+				}
+			}
+		}
+	}
+}

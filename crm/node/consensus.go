@@ -1,0 +1,202 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/quorate/quorate/crm/store/command"
+	"github.com/quorate/quorate/crm/store/replica"
+	"github.com/quorate/quorate/membership"
+)
+
+// consensus is the replicated part of a node: raft, and the state that committed entries make.
+type consensus struct {
+	name        string
+	incarnation membership.Incarnation
+	rep         *replica.Replica
+	state       *command.State
+	counter     uint64
+
+	own     map[replica.RequestID]ownRequest // proposals of this node by the cores, to tell them when one is lost
+	barrier replica.RequestID                // read that proves that this node is caught up with its leader
+	fresh   bool
+	role    replica.Role
+}
+
+// ownRequest is a proposal that a core of this node made.
+type ownRequest struct {
+	kind command.Kind
+}
+
+func (c *consensus) id() replica.RequestID {
+	c.counter++
+	return replica.RequestID{Hi: uint64(c.incarnation), Lo: c.counter}
+}
+
+// propose hands an entry to raft under a new request id.
+func (c *consensus) propose(now membership.Instant, e *command.Entry) (replica.RequestID, error) {
+	id := c.id()
+	e.Request, e.Origin = id.Lo, c.name
+	data, err := e.Encode()
+	if err != nil {
+		return id, err
+	}
+	return id, c.rep.Propose(now, id, data)
+}
+
+// proposeOwn is propose for a core of this node, which is told when the proposal is lost.
+func (c *consensus) proposeOwn(now membership.Instant, e *command.Entry) bool {
+	id, err := c.propose(now, e)
+	if err != nil {
+		return false
+	}
+	c.own[id] = ownRequest{kind: e.Kind}
+	return true
+}
+
+// applied is what one batch of committed entries came to.
+type applied struct {
+	outcomes []command.Outcome
+	replies  []Reply
+	conf     bool // the raft members changed
+}
+
+// Reply answers a proposal or a read that came from outside.
+type Reply struct {
+	Request replica.RequestID
+	Read    bool
+	Index   uint64
+	Outcome command.Outcome
+	Err     error // it was not taken, or what became of it is not known
+}
+
+// ErrLost says that a request was dropped; a proposal may still be applied later.
+var ErrLost = errors.New("the request was dropped")
+
+// apply applies committed entries in order.
+func (c *consensus) apply(entries []replica.Entry) (a applied) {
+	for i := range entries {
+		e := &entries[i]
+		var data []byte
+		if e.Kind == replica.KindData {
+			data = e.Data
+		}
+		a.conf = a.conf || e.Kind == replica.KindConf
+		next, out := command.Apply(c.state, e.Index, e.Term, data)
+		c.state = next
+		if e.Kind == replica.KindInvalid {
+			out.Err = fmt.Errorf("entry %d: %s", e.Index, e.Reason)
+		}
+		if e.Kind == replica.KindData {
+			a.outcomes = append(a.outcomes, out)
+		}
+		if !e.Own {
+			continue
+		}
+		if _, own := c.own[e.Request]; own {
+			delete(c.own, e.Request)
+			continue
+		}
+		a.replies = append(a.replies, Reply{Request: e.Request, Index: e.Index, Outcome: out})
+	}
+	return a
+}
+
+// restore takes over the leader's snapshot.
+func (c *consensus) restore(s *raftpb.Snapshot) error {
+	st, err := command.DecodeState(s.GetData())
+	if err != nil {
+		return fmt.Errorf("snapshot of the leader at index %d: %w", s.GetMetadata().GetIndex(), err)
+	}
+	// Entries that change nothing in the state may lie between its last change and the snapshot's index.
+	n := *st
+	n.Index, n.Term = s.GetMetadata().GetIndex(), s.GetMetadata().GetTerm()
+	c.state = &n
+	return nil
+}
+
+// refresh asks whether this node is caught up whenever the leader has changed.
+func (c *consensus) refresh(now membership.Instant, r *replica.Role) {
+	if r != nil {
+		if r.Leader != c.role.Leader || r.Term != c.role.Term {
+			c.fresh = false
+			c.barrier = replica.RequestID{}
+		}
+		c.role = *r
+	}
+	if c.role.Leader == 0 {
+		c.fresh = false
+		return
+	}
+	if !c.fresh && c.barrier == (replica.RequestID{}) {
+		id := c.id()
+		if c.rep.Read(now, id) == nil {
+			c.barrier = id
+		}
+	}
+}
+
+// read settles the answered reads; it returns those that came from outside.
+func (c *consensus) read(ids []replica.RequestID) (out []Reply) {
+	for _, id := range ids {
+		if id == c.barrier {
+			c.fresh = true
+			c.barrier = replica.RequestID{}
+			continue
+		}
+		out = append(out, Reply{Request: id, Read: true, Index: c.state.Index})
+	}
+	return out
+}
+
+// dropped settles lost requests: cores of this node are told by kind, others get a reply.
+func (c *consensus) dropped(list []replica.Drop) (kinds []command.Kind, out []Reply) {
+	for _, d := range list {
+		if d.Request == c.barrier {
+			c.barrier = replica.RequestID{}
+			continue
+		}
+		if own, ok := c.own[d.Request]; ok {
+			delete(c.own, d.Request)
+			kinds = append(kinds, own.kind)
+			continue
+		}
+		out = append(out, Reply{Request: d.Request, Read: d.Read, Err: fmt.Errorf("%w: %w", ErrLost, d.Reason)})
+	}
+	return kinds, out
+}
+
+// confChange works out the next change of the raft members that the state asks for: removed members leave,
+// new ones become learners. Which of them vote is for voters to say. nil = none.
+func (c *consensus) confChange(voters func(m replica.ConfState) []replica.Change) []replica.Change {
+	m := c.rep.Members()
+	if len(m.Outgoing) > 0 {
+		return nil
+	}
+	in := slices.Concat(m.Voters, m.Learners)
+	live := map[membership.RaftID]bool{}
+	for i := range c.state.Members {
+		mem := &c.state.Members[i]
+		if mem.Removed {
+			continue
+		}
+		id := membership.RaftID(mem.RaftID)
+		live[id] = true
+		if !slices.Contains(in, id) {
+			return []replica.Change{{Kind: replica.AddLearner, ID: id}}
+		}
+	}
+	for _, id := range in {
+		if !live[id] {
+			return []replica.Change{{Kind: replica.Remove, ID: id}}
+		}
+	}
+	return voters(m)
+}
+
+// wallMS is the wall clock in milliseconds since 1970.
+func wallMS(t time.Time) int64 { return t.UnixMilli() }

@@ -1,0 +1,470 @@
+package node
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/quorate/quorate/crm/api"
+	"github.com/quorate/quorate/crm/cib"
+	"github.com/quorate/quorate/crm/controller"
+	"github.com/quorate/quorate/crm/store/command"
+	"github.com/quorate/quorate/crm/store/replica"
+	"github.com/quorate/quorate/membership"
+)
+
+// Heartbeat is a datagram of the membership layer to a peer on one link.
+type Heartbeat struct {
+	To      membership.NodeID
+	Link    membership.LinkID
+	Payload []byte
+}
+
+// Known is a member that a node knows of before it has the document.
+type Known struct {
+	Name  string
+	Node  membership.NodeID
+	Raft  membership.RaftID
+	Key   []byte
+	Links []cib.NodeLink
+}
+
+// members joins the membership core to the node: it configures the core from the state, and turns what the
+// core sees into what the controller and raft need.
+type members struct {
+	n      *Node
+	core   *membership.Core
+	timing membership.Timing
+	links  []string
+	names  map[membership.NodeID]string
+	began  membership.Instant
+	bye    bool
+	out    []membership.OutHeartbeat
+
+	asked  map[membership.RaftID]bool // reachable voters at the last call for an election
+	askFor membership.RaftID
+	askAt  membership.Instant
+}
+
+// profiles are the named timings, with the time after which a node without a leader looks after itself.
+var profiles = map[string]struct {
+	timing membership.Timing
+	quorum time.Duration
+}{
+	"":        {membership.DefaultTiming, 5 * time.Second},
+	"default": {membership.DefaultTiming, 5 * time.Second},
+	"fast":    {membership.FastTiming, 2 * time.Second},
+}
+
+// graceUnheard is how long a member that the document calls online, and that was never heard since this
+// process started, is waited for before it counts as lost: as long as machines take that lost power together.
+const graceUnheard = 20 * time.Second
+
+func (m *members) init(n *Node) error {
+	m.n, m.began = n, n.now
+	m.timing = membership.DefaultTiming
+	if n.cfg.Timing.Heartbeat > 0 {
+		m.timing = membership.Timing{Interval: n.cfg.Timing.Heartbeat, Dead: n.cfg.Timing.Dead}
+	}
+	cfg := m.config()
+	core, err := membership.New(cfg, n.now)
+	if err != nil {
+		return err
+	}
+	m.core = core
+	return nil
+}
+
+// config builds the core's settings from the state, or from what a joiner was told.
+func (m *members) config() membership.Config {
+	s := m.n.con.state
+	known := knownOf(s)
+	m.links = s.Links
+	if len(known) == 0 {
+		known, m.links = m.n.cfg.Known, m.n.cfg.KnownLinks
+	} else {
+		m.timings(s.Document.Config.Cluster.Timing)
+	}
+	voters := m.n.con.rep.Members().Voters
+	cfg := membership.Config{Self: m.n.cfg.NodeID, Incarnation: m.n.cfg.Incarnation, Boot: m.n.cfg.Boot,
+		Timing: m.timing, IgnoreStreams: m.n.cfg.IgnoreStreams}
+	if len(cfg.Boot) > membership.MaxBoot {
+		cfg.Boot = cfg.Boot[:membership.MaxBoot]
+	}
+	m.names = map[membership.NodeID]string{}
+	self := false
+	for _, k := range known {
+		m.names[k.Node] = k.Name
+		self = self || k.Node == cfg.Self
+		mem := membership.Member{ID: k.Node, Voter: slices.Contains(voters, k.Raft)}
+		for _, l := range k.Links {
+			if at := slices.Index(m.links, l.Link); at >= 0 && at < membership.MaxLinks {
+				mem.Links |= membership.Links(membership.LinkID(at))
+			}
+		}
+		cfg.Members = append(cfg.Members, mem)
+	}
+	if !self {
+		m.names[cfg.Self] = m.n.cfg.Name
+		cfg.Members = append(cfg.Members, membership.Member{ID: cfg.Self, Links: membership.Links(0)})
+	}
+	return cfg
+}
+
+// configure takes over members, links, voters and timings.
+func (m *members) configure() {
+	if err := m.core.SetConfig(m.config(), m.n.now); err != nil {
+		m.n.note(Warn, "membership settings", "error", err)
+	}
+}
+
+func knownOf(s *command.State) []Known {
+	var out []Known
+	for i := range s.Members {
+		mem := &s.Members[i]
+		if mem.Removed {
+			continue
+		}
+		k := Known{Name: mem.Name, Node: membership.NodeID(mem.NodeID), Raft: membership.RaftID(mem.RaftID), Key: mem.Key}
+		for j := range s.Document.Config.Nodes {
+			if s.Document.Config.Nodes[j].Name == mem.Name {
+				k.Links = s.Document.Config.Nodes[j].Links
+			}
+		}
+		out = append(out, k)
+	}
+	return out
+}
+
+// timings takes over the timings of the document. One that would be unstable is left aside with a warning.
+func (m *members) timings(t cib.TimingSettings) {
+	p, ok := profiles[t.Profile]
+	if !ok {
+		p = profiles[""]
+	}
+	timing, quorum := p.timing, p.quorum
+	for _, o := range []struct {
+		text string
+		into *time.Duration
+	}{{t.Heartbeat, &timing.Interval}, {t.DeadAfter, &timing.Dead}, {t.QuorumTimeout, &quorum}} {
+		if ms, err := cib.ParseInterval(o.text); err == nil && ms > 0 {
+			*o.into = time.Duration(ms) * time.Millisecond
+		}
+	}
+	if err := timing.Validate(); err != nil {
+		m.n.note(Warn, "timings of the document are not used", "error", err)
+		timing = p.timing
+	}
+	m.n.member.SetQuorumTimeout(quorum)
+	m.timing = timing
+}
+
+// nodeID finds the member with the raft id; 0 = none.
+func (m *members) nodeID(id membership.RaftID) membership.NodeID {
+	if mem := m.n.con.state.MemberByRaftID(uint64(id)); mem != nil {
+		return membership.NodeID(mem.NodeID)
+	}
+	for _, k := range m.n.cfg.Known {
+		if k.Raft == id {
+			return k.Node
+		}
+	}
+	return 0
+}
+
+// tick sends heartbeats that are due and notices who went silent.
+func (m *members) tick() {
+	m.local()
+	m.core.Tick(m.n.now)
+	m.events()
+}
+
+// local tells the core what its heartbeats say about this node.
+func (m *members) local() {
+	role := m.n.con.role
+	m.core.SetLocal(membership.Local{Leader: m.nodeID(role.Leader), Quorate: role.Leader != 0, Applied: m.n.con.rep.Applied()}, m.n.now)
+}
+
+func (m *members) nextTick() membership.Instant {
+	if t, ok := m.core.NextTick(); ok {
+		return t
+	}
+	return 1<<63 - 1
+}
+
+// events takes what the core gives: heartbeats to send, and what is worth a line in the log. It reports whether
+// something changed that the other cores should see.
+func (m *members) events() (changed bool) {
+	o := m.core.Ready()
+	m.out = append(m.out, o.Heartbeats...)
+	for _, e := range o.Events {
+		switch e := e.(type) {
+		case membership.NodeChanged:
+			changed = true
+			level := Info
+			if e.To == membership.Lost || e.To == membership.Cut {
+				level = Warn
+			}
+			m.n.note(level, "node is "+e.To.String(), "peer", m.names[e.Node], "was", e.From.String(), "cause", e.Cause.String())
+		case membership.NodeRestarted:
+			changed = true
+			m.n.note(Info, "node runs as a new process", "peer", m.names[e.Node])
+		case membership.LinkChanged:
+			m.n.note(Warn, "link changed", "peer", m.names[e.Node], "link", m.linkName(int(e.Link)), "state", fmt.Sprint(e.Alarm))
+		case membership.SelfPaused:
+			m.n.note(Warn, "this process was paused", "for", e.For)
+		}
+	}
+	return changed
+}
+
+func (m *members) linkName(i int) string {
+	if i < len(m.links) {
+		return m.links[i]
+	}
+	return ""
+}
+
+// HeartbeatReceived gives a heartbeat that came from a peer; its sender is authenticated.
+func (n *Node) HeartbeatReceived(now membership.Instant, wall time.Time, from membership.NodeID, link membership.LinkID, payload []byte) error {
+	n.at(now, wall)
+	err := n.mem.core.ReceiveHeartbeat(from, link, payload, now)
+	if n.mem.events() {
+		n.work()
+	}
+	return err
+}
+
+// StreamUp tells that a stream to a peer is connected on a link.
+func (n *Node) StreamUp(now membership.Instant, id membership.NodeID, link membership.LinkID) {
+	n.mem.core.StreamUp(id, link, now)
+	if n.mem.events() {
+		n.work()
+	}
+}
+
+// StreamDown tells that a stream to a peer was lost on a link. reset says that the peer's machine closed it: a
+// process that was killed is first known by that.
+func (n *Node) StreamDown(now membership.Instant, id membership.NodeID, link membership.LinkID, reset bool) {
+	n.mem.core.StreamDown(id, link, reset, now)
+	if n.mem.events() {
+		n.work()
+	}
+}
+
+func (m *members) leave() {
+	m.bye = true
+	m.core.Leave(m.n.now)
+}
+
+// here reports whether a peer is there: it is heard, or is only overdue.
+func here(s membership.State) bool {
+	return s == membership.Reachable || s == membership.Suspect
+}
+
+// hears reports whether the member with that raft id is there.
+func (m *members) hears(id membership.RaftID) bool {
+	return here(m.core.State(m.nodeID(id)))
+}
+
+// view is what the leader's controller gets.
+func (m *members) view() []controller.NodeView {
+	out := []controller.NodeView{{Name: m.n.cfg.Name, Reachable: true, Leaving: m.bye,
+		Incarnation: uint64(m.n.cfg.Incarnation), Boot: m.n.cfg.Boot}}
+	v := m.core.View()
+	for i := range v.Members {
+		p := &v.Members[i]
+		lost := p.State == membership.Lost || slices.Contains(v.Isolate, p.Node) ||
+			p.State == membership.Unknown && m.n.now >= m.began.Add(graceUnheard)
+		out = append(out, controller.NodeView{Name: m.names[p.Node], Reachable: here(p.State) && !lost, Lost: lost,
+			Left: p.State == membership.Left, Leaving: p.Leaving, Incarnation: uint64(p.Incarnation), Boot: p.Boot})
+	}
+	return out
+}
+
+// askAgain is how long a node waits for an election to end before it takes part in the next.
+const askAgain = time.Second
+
+// leaderCheck calls for an election when the leader is dead, or when there is none and others are there.
+func (m *members) leaderCheck() {
+	role := m.n.con.role
+	if role.State == replica.Leader {
+		if m.bye {
+			m.handOver()
+		}
+		return
+	}
+	if role.Leader != 0 {
+		switch m.core.State(m.nodeID(role.Leader)) {
+		case membership.Lost, membership.Left, membership.Cut:
+		default:
+			return
+		}
+	}
+	conf := m.n.con.rep.Members()
+	if !slices.Contains(conf.Voters, m.n.cfg.RaftID) {
+		return
+	}
+	v := m.core.View()
+	var voters []replica.Voter
+	reachable := map[membership.RaftID]bool{}
+	for _, id := range conf.Voters {
+		node := m.nodeID(id)
+		for i := range v.Members {
+			if p := &v.Members[i]; p.Node == node && here(p.State) && id != role.Leader {
+				voters = append(voters, replica.Voter{ID: id, Applied: p.Applied})
+				reachable[id] = true
+			}
+		}
+	}
+	if (len(voters)+1)*2 <= len(conf.Voters) {
+		m.asked = nil
+		return // no majority: nobody can win
+	}
+	same := m.asked != nil && len(reachable) == len(m.asked) && m.askFor == role.Leader
+	for id := range reachable {
+		same = same && m.asked[id]
+	}
+	if same && m.n.now < m.askAt.Add(askAgain) {
+		return
+	}
+	m.asked, m.askFor, m.askAt = reachable, role.Leader, m.n.now
+	m.n.con.rep.LeaderLost(m.n.now, role.Leader, voters)
+}
+
+// handOver gives leadership to another voter before this node leaves.
+func (m *members) handOver() {
+	if m.n.now < m.askAt.Add(askAgain) && m.askAt != 0 {
+		return
+	}
+	for _, id := range m.n.con.rep.Members().Voters {
+		if id != m.n.cfg.RaftID && m.hears(id) {
+			m.askAt = m.n.now
+			if m.n.con.rep.TransferLeader(m.n.now, id) == nil {
+				return
+			}
+		}
+	}
+}
+
+// maxVoters is the most members that vote: more make each write slower and no cluster safer.
+const maxVoters = 7
+
+// caughtUpEntries is how many entries a learner may lack to become a voter.
+const caughtUpEntries = 100
+
+// voters works out the next change of who votes: an odd number up to seven of those that are there, of two
+// nodes both; learners take the place of voters that are gone.
+func (m *members) voters(conf replica.ConfState) []replica.Change {
+	s := m.n.con.state
+	view := m.core.View()
+	type candidate struct {
+		id           membership.RaftID
+		node         uint16
+		up, may, own bool
+		voter        bool
+	}
+	var list []candidate
+	for i := range s.Members {
+		mem := &s.Members[i]
+		if mem.Removed {
+			continue
+		}
+		c := candidate{id: membership.RaftID(mem.RaftID), node: mem.NodeID, may: true}
+		c.own = mem.Name == m.n.cfg.Name
+		c.voter = slices.Contains(conf.Voters, c.id)
+		c.up = c.own || mem.Online && m.caughtUp(view, membership.NodeID(mem.NodeID))
+		for j := range s.Document.Config.Nodes {
+			if s.Document.Config.Nodes[j].Name == mem.Name && strings.EqualFold(s.Document.Config.Nodes[j].Voter, "no") {
+				c.may = false
+			}
+		}
+		list = append(list, c)
+	}
+	may := 0
+	for _, c := range list {
+		if c.may {
+			may++
+		}
+	}
+	want := min(may, maxVoters)
+	if want > 2 && want%2 == 0 {
+		want--
+	}
+	voters := len(conf.Voters)
+	var spare, gone *candidate
+	for i := range list {
+		c := &list[i]
+		switch {
+		case !c.voter && c.may && c.up && spare == nil:
+			spare = c
+		case c.voter && !c.own && (!c.may || !c.up):
+			gone = c
+		}
+	}
+	switch {
+	case voters < want && spare != nil:
+		return []replica.Change{{Kind: replica.AddVoter, ID: spare.id}}
+	case voters >= want && spare != nil && gone != nil:
+		return []replica.Change{{Kind: replica.AddVoter, ID: spare.id}, {Kind: replica.AddLearner, ID: gone.id}}
+	case voters > want && voters > 1:
+		for i := len(list) - 1; i >= 0; i-- {
+			if c := &list[i]; c.voter && !c.own && (gone == nil || c == gone) {
+				return []replica.Change{{Kind: replica.AddLearner, ID: c.id}}
+			}
+		}
+	}
+	return nil
+}
+
+// caughtUp reports whether a member is there and has nearly all of the log.
+func (m *members) caughtUp(v membership.View, id membership.NodeID) bool {
+	for i := range v.Members {
+		if p := &v.Members[i]; p.Node == id {
+			return here(p.State) && p.Applied+caughtUpEntries >= m.n.con.rep.Applied()
+		}
+	}
+	return false
+}
+
+// output moves heartbeats into the node's output.
+func (m *members) output() {
+	m.events()
+	for _, h := range m.out {
+		m.n.out.Heartbeats = append(m.n.out.Heartbeats, Heartbeat(h))
+	}
+	m.out = nil
+}
+
+func (m *members) hasOutput() bool { return len(m.out) > 0 || m.core.HasReady() }
+
+// Peers describes the other members for status output: state, links, and who hears whom.
+func (n *Node) Peers() (peers []api.Peer, matrix []api.Row) {
+	m := &n.mem
+	v := m.core.View()
+	for i := range v.Members {
+		p := &v.Members[i]
+		ap := api.Peer{Node: m.names[p.Node], State: p.State.String(), Cause: p.Cause.String(), Connected: p.Stream}
+		if p.Leaving && here(p.State) {
+			ap.State = "leaving"
+		}
+		for _, l := range p.Links {
+			ap.Links = append(ap.Links, api.PeerLink{Link: m.linkName(int(l.Link)), State: l.State.String(),
+				Latency: l.Quality.RTT, Loss: float64(l.Quality.Loss) / 100, InUse: p.HasRoute && p.Route == l.Link})
+		}
+		peers = append(peers, ap)
+	}
+	for _, row := range m.core.Matrix() {
+		r := api.Row{Node: m.names[row.Node]}
+		for _, h := range row.Heard {
+			for i := range membership.MaxLinks {
+				if h.Links&membership.Links(membership.LinkID(i)) != 0 {
+					r.Hears = append(r.Hears, m.names[h.Node]+"/"+m.linkName(i))
+				}
+			}
+		}
+		matrix = append(matrix, r)
+	}
+	return peers, matrix
+}

@@ -1,0 +1,296 @@
+// Package simulate carries out transitions on a copy of a document, and injects events into it: what
+// would the cluster do if (spec/06-simulation.md).
+//
+// The package is pure; the time is passed in. The document that a simulation starts from is never changed.
+package simulate
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/quorate/quorate/crm/cib"
+	"github.com/quorate/quorate/crm/policy"
+	"github.com/quorate/quorate/crm/transition"
+)
+
+// OpSpec names an operation with a result: RESOURCE_OPERATION_INTERVAL@NODE=RC, the interval in
+// milliseconds.
+type OpSpec struct {
+	Text       string // as written
+	Resource   string
+	Task       string
+	IntervalMS int64
+	Node       string
+	RC         int
+}
+
+// ParseOpSpec reads an operation with a result. It fails on fewer than three parts and on a result that
+// is not an integer.
+func ParseOpSpec(s string) (OpSpec, error) {
+	spec := OpSpec{Text: s}
+	key, rest, hasNode := strings.Cut(s, "@")
+	node, rc, hasRC := strings.Cut(rest, "=")
+	at := strings.LastIndexByte(key, '_')
+	if !hasNode || at < 0 || !hasRC {
+		fields := 0
+		if hasNode {
+			fields++
+		}
+		if hasRC {
+			fields++
+		}
+		if at >= 0 {
+			fields++
+		}
+		return spec, fmt.Errorf("Invalid operation spec: %s.  Only found %d fields", s, fields)
+	}
+	interval, err := strconv.ParseInt(key[at+1:], 10, 64)
+	if err != nil {
+		return spec, fmt.Errorf("Invalid operation spec: %s.  Only found 1 fields", s)
+	}
+	name := key[:at]
+	task := ""
+	for _, t := range [...]string{"migrate_to", "migrate_from"} {
+		if r, found := strings.CutSuffix(name, "_"+t); found {
+			name, task = r, t
+		}
+	}
+	if task == "" {
+		i := strings.LastIndexByte(name, '_')
+		if i <= 0 {
+			return spec, fmt.Errorf("Invalid operation spec: %s.  Only found 2 fields", s)
+		}
+		name, task = name[:i], name[i+1:]
+	}
+	code, err := strconv.Atoi(rc)
+	if err != nil {
+		return spec, fmt.Errorf("invalid result code in %s: %q is not an integer", s, rc)
+	}
+	spec.Resource, spec.Task, spec.IntervalMS, spec.Node, spec.RC = name, task, interval, node, code
+	return spec, nil
+}
+
+// featureSet is the crm_feature_set that simulated history entries carry.
+const featureSet = "3.20.5"
+
+// Event is one thing that happened while a transition was simulated, in order.
+type Event struct {
+	Action *transition.Action // nil for Pretend and Inject lines
+	Shown  string             // displayed resource name of a resource operation
+	Text   string             // what the field's tools print, without indentation
+	Plain  bool               // the line is not part of the list (printed without bullet)
+	Failed bool
+	RC     int
+}
+
+// Execution is the result of a simulated transition.
+type Execution struct {
+	Document   *cib.Document // the document afterwards
+	Events     []Event
+	Failed     bool // an action was made to fail
+	Terminated bool // actions were left that can never run: the transition was invalid
+}
+
+// Execute carries out the decision's transition on a copy of doc, with every action succeeding except
+// those that fail names.
+func Execute(doc *cib.Document, d *policy.Decision, fail []OpSpec, now time.Time) *Execution {
+	x := &executor{w: cib.NewEditor(doc), d: d, fail: fail, now: now}
+	p := transition.NewProgress(d.Graph)
+	for p.Pass(x.fire) > 0 {
+	}
+	return &Execution{
+		Document: x.w.Document(), Events: x.events,
+		Failed:     p.Aborted(),
+		Terminated: !p.Aborted() && p.Left() > 0,
+	}
+}
+
+type executor struct {
+	w      *cib.Editor
+	d      *policy.Decision
+	fail   []OpSpec
+	now    time.Time
+	events []Event
+}
+
+func (x *executor) fire(a *transition.Action, _ int) transition.Outcome {
+	switch {
+	case a.Kind == transition.PseudoEvent:
+		text := "Pseudo action:   " + a.Key
+		if a.Node != "" {
+			text += " on " + a.Node
+		}
+		x.events = append(x.events, Event{Action: a, Text: text})
+	case a.Fencing():
+		x.fence(a)
+	case a.Kind == transition.ClusterOp:
+		text := "Cluster action:  " + a.Task
+		if a.Resource != nil {
+			text += " for " + a.Resource.ID
+		}
+		x.events = append(x.events, Event{Action: a, Text: text + " on " + a.Node})
+	default:
+		return x.operate(a)
+	}
+	return transition.Done
+}
+
+func (x *executor) fence(a *transition.Action) {
+	op, _ := a.Attr("CRM_meta_stonith_action")
+	x.events = append(x.events, Event{Action: a, Text: "Fencing " + a.Node + " (" + op + ")"})
+	if op == "on" {
+		return
+	}
+	n := x.w.Node(a.Node, a.NodeID)
+	x.w.Forget(n)
+	st := &x.w.Document().Status.Nodes[n]
+	st.InCCM, st.CRMD, st.Join, st.Expected, st.Origin = "false", "offline", "down", "down", "simulate_fencing_action"
+}
+
+func (x *executor) operate(a *transition.Action) transition.Outcome {
+	shown := x.shownName(a.Resource)
+	interval := int64(0)
+	if s, ok := a.Attr("CRM_meta_interval"); ok {
+		interval, _ = strconv.ParseInt(s, 10, 64)
+	}
+	task := a.Task
+	label := task
+	if interval > 0 && task != "delete" {
+		label += "=" + strconv.FormatInt(interval, 10)
+	}
+	x.events = append(x.events, Event{Action: a, Shown: shown,
+		Text: fmt.Sprintf("Resource action: %-15s %s on %s", shown, label, a.Node)})
+	if task == "delete" || task == "meta-data" {
+		return transition.Done
+	}
+
+	rc := 0
+	if s, ok := a.Attr("CRM_meta_op_target_rc"); ok {
+		rc, _ = strconv.Atoi(s)
+	}
+	op := x.entry(a, task, interval, rc)
+	n := x.w.Node(a.Node, a.NodeID)
+	h := x.w.History(n, shown, cib.ResourceHistory{ID: a.Resource.ID, Class: a.Resource.Class,
+		Provider: a.Resource.Provider, Type: a.Resource.Type})
+	op.CallID = cib.NextCall(x.w.Document().Status.Nodes[n].History[h].Operations)
+	target := op.RC
+
+	spec := x.failing(a, shown, task, interval)
+	if spec == nil {
+		finishEntry(&op, target)
+		x.w.Record(n, h, op)
+		return transition.Done
+	}
+	op.RC, op.Status = spec.RC, 0
+	if op.RC != target {
+		op.Status = 4
+	}
+	if task == "reload" || task == "reload-agent" {
+		op.Operation, op.Key = "monitor", a.Resource.ID+"_monitor_"+strconv.FormatInt(interval, 10)
+	}
+	op.ExitReason = "Simulated action failure"
+	finishEntry(&op, target)
+	op.ID = a.Resource.ID + "_last_failure_0"
+	x.w.Record(n, h, op)
+	if interval == 0 {
+		op.ID = a.Resource.ID + "_last_0"
+		x.w.Record(n, h, op)
+	}
+	x.events = append(x.events, Event{Plain: true, Failed: true, RC: spec.RC,
+		Text: fmt.Sprintf("Pretending action %d failed with rc=%d", a.Number, spec.RC)})
+	fatal := task == "stop" && x.d.Graph.FailedStopOffset == "INFINITY" ||
+		task == "start" && x.d.Graph.FailedStartOffset == "INFINITY"
+	for _, inj := range x.w.AddFailure(n, shown, task, interval, fatal, x.now.Unix()) {
+		x.events = append(x.events, Event{Text: inj.String()})
+	}
+	return transition.Failed
+}
+
+// shownName is the name under which an operation is printed (spec/06-simulation.md section 11).
+func (x *executor) shownName(r *transition.ResourceRef) string {
+	if x.known(r.ID) || r.LongID == "" || !x.known(r.LongID) {
+		return r.ID
+	}
+	return r.LongID
+}
+
+func (x *executor) known(id string) bool {
+	c := x.d.Cluster
+	if c.Resource(id) != nil {
+		return true
+	}
+	for _, r := range c.ByHistoryID(id) {
+		if r.HistoryID == id {
+			return true
+		}
+	}
+	return false
+}
+
+func (x *executor) failing(a *transition.Action, shown, task string, interval int64) *OpSpec {
+	for i := range x.fail {
+		s := &x.fail[i]
+		if s.IntervalMS == interval && strings.EqualFold(s.Task, task) && strings.EqualFold(s.Node, a.Node) &&
+			(strings.EqualFold(s.Resource, shown) || strings.EqualFold(s.Resource, a.Resource.ID)) {
+			return s
+		}
+	}
+	return nil
+}
+
+// entry makes the history entry of an operation that succeeds (spec/06-simulation.md section 4).
+func (x *executor) entry(a *transition.Action, task string, interval int64, rc int) cib.HistoryOp {
+	id := a.Resource.ID
+	ms := strconv.FormatInt(interval, 10)
+	op := cib.HistoryOp{
+		Operation: task, Interval: interval, RC: rc, Origin: "crm_simulate", FeatureSet: featureSet,
+		OnNode: a.Node, LastRCChange: x.now.Unix(), LastRun: -1,
+		Key: id + "_" + task + "_" + ms,
+	}
+	switch {
+	case task == "notify":
+		kind, _ := a.Attr("CRM_meta_notify_type")
+		what, _ := a.Attr("CRM_meta_notify_operation")
+		op.ID = id + "_" + kind + "_notify_" + what + "_0"
+	case task == "migrate_to" || task == "migrate_from":
+		op.ID = id + "_" + task + "_0"
+		op.MigrateSource, _ = a.Attr("CRM_meta_migrate_source")
+		op.MigrateTarget, _ = a.Attr("CRM_meta_migrate_target")
+	case interval > 0:
+		op.ID = id + "_" + task + "_" + ms
+	default:
+		op.ID = id + "_last_0"
+	}
+	if task == "reload" || task == "reload-agent" {
+		op.Operation, op.Key = "start", id+"_start_"+ms
+	}
+	op.OpDigest = transition.Digest(digestAttrs(a, interval))
+	return op
+}
+
+func finishEntry(op *cib.HistoryOp, expected int) {
+	op.TransitionKey = fmt.Sprintf("%d:-1:%d:xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", op.CallID, expected)
+	op.TransitionMagic = fmt.Sprintf("%d:%d;%s", op.Status, op.RC, op.TransitionKey)
+}
+
+// digestAttrs are the parameters of an action that count for its digest (spec/04-actions.md 3.5).
+func digestAttrs(a *transition.Action, interval int64) []transition.Attr {
+	var out []transition.Attr
+	for _, x := range a.Attributes {
+		switch x.Name {
+		case "id", "crm_feature_set", "op-digest", "on_node", "on_node_uuid", "pcmk_external_ip":
+			continue
+		case "CRM_meta_timeout":
+			if interval > 0 {
+				out = append(out, x)
+			}
+			continue
+		}
+		if !strings.HasPrefix(x.Name, "CRM_meta_") {
+			out = append(out, x)
+		}
+	}
+	return out
+}

@@ -1,0 +1,227 @@
+// Package command holds the replicated state of a cluster and the log entries that change it.
+//
+// State is one value: the document (configuration and status), the members, the open join tokens, the
+// actions that were dispatched and have no result yet, and the fencing history. It changes only by Apply,
+// which is total and deterministic: every node that applies the same entries has the same State, byte for
+// byte (Encode), and a bad entry yields a recorded refusal, never a panic and never half a change. Times and
+// random numbers come with the entries.
+//
+// A State that Apply returned is not changed any more; the next Apply returns a new one that shares what did
+// not change. So a State may be read by any number of goroutines without a lock.
+//
+// Wire and disk form of an entry: one byte format version (1), then the CBOR encoding (RFC 8949, core
+// deterministic) of Entry. The numbers of kinds are append-only; an unknown kind is refused, and new kinds
+// wait for the cluster's feature level.
+package command
+
+import (
+	"github.com/quorate/quorate/crm/cib"
+)
+
+// FeatureLevel is the newest level that this build can run. A cluster runs at the lowest level of its
+// members until an administrator raises it; kinds of entries newer than the level are refused.
+const FeatureLevel uint32 = 1
+
+// Bounds of what the State keeps.
+const (
+	maxChanges        = 200  // configuration changes remembered for "crm revisions"
+	maxFencingHistory = 500  // fencing results remembered
+	maxTokens         = 64   // open join tokens at one time
+	maxMembers        = 256  // members, removed ones included
+	maxPending        = 4096 // actions dispatched and unanswered
+	maxLinks          = 8    // links, as many as the membership layer can number
+	maxRefusals       = 50   // refused entries remembered for diagnosis
+)
+
+// State is the replicated state of the cluster.
+type State struct {
+	ClusterID string `cbor:"1,keyasint,omitempty"`
+	Name      string `cbor:"2,keyasint,omitempty"`
+	Feature   uint32 `cbor:"3,keyasint,omitempty"`
+
+	// Index and Term are those of the entry applied last.
+	Index uint64 `cbor:"4,keyasint"`
+	Term  uint64 `cbor:"5,keyasint"`
+
+	Members    []Member `cbor:"6,keyasint,omitempty"` // in order of node id; removed ones stay, marked
+	NextNodeID uint16   `cbor:"7,keyasint"`
+	NextRaftID uint64   `cbor:"8,keyasint"`
+	CAs        [][]byte `cbor:"9,keyasint,omitempty"` // DER of the trusted cluster CAs, newest first
+	Tokens     []Token  `cbor:"10,keyasint,omitempty"`
+
+	Document *cib.Document `cbor:"11,keyasint"`
+	// Revision is the index of the entry that last changed the configuration; Objects has the same for each
+	// object, by cib object key. An object without an entry was there from the start (revision 0).
+	Revision uint64            `cbor:"12,keyasint"`
+	Objects  map[string]uint64 `cbor:"13,keyasint,omitempty"`
+	Changes  []ChangeRecord    `cbor:"14,keyasint,omitempty"` // oldest first
+
+	Transition uint64          `cbor:"15,keyasint"`           // number of the newest transition
+	Pending    []Pending       `cbor:"16,keyasint,omitempty"` // in order of dispatch
+	Fencing    []FencingRecord `cbor:"17,keyasint,omitempty"` // oldest first
+	Refusals   []Refusal       `cbor:"18,keyasint,omitempty"` // oldest first
+
+	// StatusRevision is the index of the entry that last changed anything that a decision depends on.
+	StatusRevision uint64 `cbor:"19,keyasint"`
+	// Links are the names of the cluster's links; the place in the list is the link's number for good.
+	Links      []string             `cbor:"21,keyasint,omitempty"`
+	AuditHeads map[string]AuditHead `cbor:"20,keyasint,omitempty"` // by node name
+}
+
+// Member is a full node of the cluster.
+type Member struct {
+	Name    string `cbor:"1,keyasint"`
+	NodeID  uint16 `cbor:"2,keyasint"` // never used again
+	RaftID  uint64 `cbor:"3,keyasint"` // never used again
+	Key     []byte `cbor:"4,keyasint"` // public key, SubjectPublicKeyInfo in DER
+	Removed bool   `cbor:"5,keyasint,omitempty"`
+	Feature uint32 `cbor:"6,keyasint,omitempty"` // newest level that the member can run
+
+	// Incarnation is the running process of the node that the cluster admitted last; 0 = none. Boot tells a
+	// restarted machine from a restarted process.
+	Incarnation uint64 `cbor:"7,keyasint,omitempty"`
+	Boot        string `cbor:"8,keyasint,omitempty"`
+	Online      bool   `cbor:"9,keyasint,omitempty"`
+	Joined      uint64 `cbor:"10,keyasint"` // index of the entry that added it
+}
+
+// Token is an open join token; its secret is known only as a hash.
+type Token struct {
+	ID      string `cbor:"1,keyasint"`
+	Node    string `cbor:"2,keyasint,omitempty"` // "" = any name
+	Hash    []byte `cbor:"3,keyasint"`
+	Expires int64  `cbor:"4,keyasint"` // seconds since 1970
+	Actor   string `cbor:"5,keyasint,omitempty"`
+}
+
+// ActionID names one dispatched action in the whole life of the cluster.
+type ActionID struct {
+	Term       uint64 `cbor:"1,keyasint"` // of the leader that decided
+	Transition uint64 `cbor:"2,keyasint"`
+	Action     int    `cbor:"3,keyasint"` // number in the transition
+}
+
+// Pending is an action that was dispatched and has no result yet.
+type Pending struct {
+	ID          ActionID `cbor:"1,keyasint"`
+	Index       uint64   `cbor:"2,keyasint"` // of the entry that dispatched it
+	Node        string   `cbor:"3,keyasint"` // who carries it out
+	Incarnation uint64   `cbor:"4,keyasint"`
+
+	Task       string `cbor:"5,keyasint"`
+	Key        string `cbor:"6,keyasint"` // operation key of the decision, such as "web_start_0"
+	IntervalMS int64  `cbor:"7,keyasint,omitempty"`
+	TimeoutMS  int64  `cbor:"8,keyasint,omitempty"`
+	ExpectedRC int    `cbor:"9,keyasint,omitempty"`
+	Since      int64  `cbor:"10,keyasint"` // seconds since 1970, of the dispatch
+
+	// Of resource operations.
+	Resource   string            `cbor:"11,keyasint,omitempty"` // id under which the history knows it
+	Class      string            `cbor:"12,keyasint,omitempty"`
+	Provider   string            `cbor:"13,keyasint,omitempty"`
+	Type       string            `cbor:"14,keyasint,omitempty"`
+	Attributes map[string]string `cbor:"15,keyasint,omitempty"` // OCF parameters and CRM_meta_*
+	RunsOn     string            `cbor:"16,keyasint,omitempty"` // remote or guest node, when not Node itself
+
+	// Of fencing.
+	Target  string `cbor:"17,keyasint,omitempty"`
+	FenceOp string `cbor:"18,keyasint,omitempty"`
+
+	Reason string `cbor:"19,keyasint,omitempty"`
+}
+
+// Result is what an operation came to.
+type Result struct {
+	ID          ActionID `cbor:"1,keyasint"`
+	Node        string   `cbor:"2,keyasint"`
+	Incarnation uint64   `cbor:"3,keyasint"`
+	CallID      int64    `cbor:"4,keyasint"` // counts up in one incarnation; dedupes results of recurring monitors
+
+	RC         int    `cbor:"5,keyasint"`
+	Status     int    `cbor:"6,keyasint"` // op-status of spec/02-state.md 8.1
+	ExitReason string `cbor:"7,keyasint,omitempty"`
+	LastChange int64  `cbor:"8,keyasint"` // seconds since 1970: when it ran, or when this result first showed
+	ExecMS     int64  `cbor:"9,keyasint,omitempty"`
+	QueueMS    int64  `cbor:"10,keyasint,omitempty"`
+
+	// Local is an operation that the node decided on itself while it had no quorum; there is no pending
+	// action for it.
+	Local *Pending `cbor:"12,keyasint,omitempty"`
+	// Recurring results that come after the first one name their operation themselves.
+	Recurring *RecurringKey `cbor:"11,keyasint,omitempty"`
+}
+
+// RecurringKey names a recurring monitor.
+type RecurringKey struct {
+	Resource   string `cbor:"1,keyasint"`
+	Task       string `cbor:"2,keyasint"`
+	IntervalMS int64  `cbor:"3,keyasint"`
+}
+
+// FencingRecord is the result of one fencing of a node.
+type FencingRecord struct {
+	Target  string   `cbor:"1,keyasint"`
+	Op      string   `cbor:"2,keyasint"`
+	By      string   `cbor:"3,keyasint"` // node that carried it out; "" = confirmed by an administrator
+	Device  string   `cbor:"4,keyasint,omitempty"`
+	OK      bool     `cbor:"5,keyasint"`
+	Detail  string   `cbor:"6,keyasint,omitempty"`
+	Reason  string   `cbor:"7,keyasint,omitempty"`
+	Actor   string   `cbor:"8,keyasint,omitempty"` // who confirmed or asked for it
+	Started int64    `cbor:"9,keyasint,omitempty"` // milliseconds since 1970
+	Ended   int64    `cbor:"10,keyasint"`
+	ID      ActionID `cbor:"11,keyasint"`
+}
+
+// ChangeRecord is one change of the configuration.
+type ChangeRecord struct {
+	Index   uint64   `cbor:"1,keyasint"`
+	Time    int64    `cbor:"2,keyasint"` // milliseconds since 1970, by the clock of the node that took the request
+	Actor   string   `cbor:"3,keyasint"`
+	Origin  string   `cbor:"4,keyasint,omitempty"` // node that took the request
+	Message string   `cbor:"5,keyasint,omitempty"`
+	Objects []string `cbor:"6,keyasint,omitempty"` // keys of the objects changed, bounded
+}
+
+// Refusal is an entry that was applied as a refusal.
+type Refusal struct {
+	Index uint64 `cbor:"1,keyasint"`
+	Kind  Kind   `cbor:"2,keyasint"`
+	Error string `cbor:"3,keyasint"`
+}
+
+// AuditHead is the newest record of a node's audit log that the cluster vouches for.
+type AuditHead struct {
+	Seq  uint64 `cbor:"1,keyasint"`
+	Hash string `cbor:"2,keyasint"`
+}
+
+// Member returns the live member of that name; nil = none.
+func (s *State) Member(name string) *Member {
+	for i := range s.Members {
+		if s.Members[i].Name == name && !s.Members[i].Removed {
+			return &s.Members[i]
+		}
+	}
+	return nil
+}
+
+// MemberByID returns the live member with the node id; nil = none.
+func (s *State) MemberByID(id uint16) *Member {
+	for i := range s.Members {
+		if s.Members[i].NodeID == id && !s.Members[i].Removed {
+			return &s.Members[i]
+		}
+	}
+	return nil
+}
+
+// MemberByRaftID returns the live member with the raft id; nil = none.
+func (s *State) MemberByRaftID(id uint64) *Member {
+	for i := range s.Members {
+		if s.Members[i].RaftID == id && !s.Members[i].Removed {
+			return &s.Members[i]
+		}
+	}
+	return nil
+}

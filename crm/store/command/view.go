@@ -1,0 +1,58 @@
+package command
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/quorate/quorate/crm/cib"
+)
+
+// PolicyDocument returns the document as a decision sees it: with the operations under way as pending
+// history entries, and with leader as the deciding node ("" = none). The state is not changed.
+func PolicyDocument(s *State, leader string) *cib.Document {
+	ed := cib.NewEditor(s.Document)
+	for i := range s.Pending {
+		p := &s.Pending[i]
+		if p.Resource == "" || p.Task == "cancel" || p.Task == "notify" {
+			continue
+		}
+		name := historyNode(p)
+		id, err := s.stateID(name)
+		if err != nil {
+			continue
+		}
+		n := ed.Node(name, id)
+		h := ed.History(n, p.Resource, cib.ResourceHistory{ID: p.Resource, Class: p.Class, Provider: p.Provider, Type: p.Type})
+		key := transitionKey(p)
+		// An entry of its own, so that what is known from before the operation stays known.
+		ed.Record(n, h, cib.HistoryOp{
+			ID:  p.Resource + "_pending_" + p.Task + "_" + strconv.FormatInt(p.IntervalMS, 10),
+			Key: p.Resource + "_" + p.Task + "_" + strconv.FormatInt(p.IntervalMS, 10), Operation: p.Task,
+			Interval: p.IntervalMS, CallID: -1, RC: 193, Status: -1, OnNode: name,
+			TransitionKey: key, TransitionMagic: fmt.Sprintf("-1:193;%s", key),
+			LastRCChange: p.Since, LastRun: -1, FeatureSet: featureSet, Origin: "quorated",
+			MigrateSource: p.Attributes["CRM_meta_migrate_source"], MigrateTarget: p.Attributes["CRM_meta_migrate_target"],
+		})
+	}
+	d := *ed.Document()
+	d.Head.HaveQuorum = "0"
+	d.Head.DCUUID = ""
+	if leader != "" {
+		d.Head.HaveQuorum = "1"
+		if m := s.Member(leader); m != nil {
+			d.Head.DCUUID = NodeStateID(m.NodeID)
+		}
+	}
+	return &d
+}
+
+// Public returns the state without what clients need not see: hashes of tokens.
+func (s *State) Public() *State {
+	p := *s
+	p.Tokens = make([]Token, len(s.Tokens))
+	for i, t := range s.Tokens {
+		t.Hash = nil
+		p.Tokens[i] = t
+	}
+	return &p
+}
