@@ -205,6 +205,15 @@ func (a *assigner) keep(x, parent *model.Resource, n *model.Node, tries, perNode
 			a.drop(saved)
 			return true
 		}
+		if got == nil && len(assignedNodes(x)) == 0 {
+			// Only x itself is tried again: what its members found out stays.
+			for _, member := range x.Children {
+				forPrimitives(member, func(p *model.Resource) { a.failed(p) })
+			}
+			x.AssignedDone = false
+			a.restore(x, saved)
+			return false
+		}
 		a.unplace(x)
 		a.restore(x, saved)
 		if got == nil {

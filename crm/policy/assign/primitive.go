@@ -50,6 +50,9 @@ func (a *assigner) primitive(r *model.Resource, prefer *model.Node, final bool) 
 		r.Next = r.Role
 		n := r.Current()
 		a.place(r, n, final)
+		if n != nil {
+			a.chosen[r.Index] = n.Score // its table had no say
+		}
 		a.origin(r, n, model.Origin{Kind: model.OriginUnmanaged, ID: "is-managed", Number: model.Infinity})
 	case o.StopAll:
 		a.place(r, nil, final)

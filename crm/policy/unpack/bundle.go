@@ -280,6 +280,9 @@ func (u *unpacker) replica(r *model.Resource, rep *model.Replica, p *bundlePlan,
 		x.Allowed = x.Allowed.Grow(c.NodeCount())
 		x.Allowed[node.Index] = bundleNodeEntry
 	}
+	if in := r.Bundle.Inner; in != nil {
+		in.Allowed[node.Index].Discovery = model.DiscoverAlways // its instances do run there
+	}
 	rep.Node = node
 
 	address := rep.Address
