@@ -1,0 +1,651 @@
+// Package status renders the state of a cluster, as the policy reads it from a document, for people and
+// programs: text as the field's tools print it (spec/06-simulation.md sections 7, 8 and 12).
+//
+// The package is pure: it formats what a model.Cluster holds and changes nothing. Times are shown in the
+// zone of Cluster.Now.
+package status
+
+import (
+	"fmt"
+	"io"
+	"sort"
+	"strings"
+
+	"github.com/quorate/quorate/crm/cib"
+	"github.com/quorate/quorate/crm/policy/model"
+	"github.com/quorate/quorate/crm/policy/unpack"
+	"github.com/quorate/quorate/crm/policy/values"
+)
+
+// Options select what is shown.
+type Options struct {
+	Depth      int  // of the section headers; 0 = not indented
+	Pending    bool // show operations that are under way, as for the present state
+	Attributes bool // node attributes
+	FailCounts bool // migration summary and failed actions
+}
+
+// Write writes the state of the cluster. The error is that of w.
+func Write(w io.Writer, c *model.Cluster, o Options) error {
+	_, err := io.WriteString(w, Text(c, o))
+	return err
+}
+
+// Text returns the state of the cluster as text.
+func Text(c *model.Cluster, o Options) string {
+	p := &printer{c: c, o: o}
+	p.nodes()
+	p.resources()
+	if o.Attributes {
+		p.attributes()
+	}
+	if o.FailCounts {
+		p.failCounts()
+		p.failedActions()
+	}
+	return p.b.String()
+}
+
+// printer collects the text.
+type printer struct {
+	c     *model.Cluster
+	o     Options
+	b     strings.Builder
+	began bool // a section was written
+}
+
+// item writes one list item depth levels below the section headers.
+func (p *printer) item(depth int, text string) {
+	depth += p.o.Depth
+	p.b.WriteString(strings.Repeat("  ", depth))
+	if depth > 0 {
+		p.b.WriteString("* ")
+	}
+	p.b.WriteString(text)
+	p.b.WriteByte('\n')
+}
+
+// section opens a list; a blank line separates it from the one before.
+func (p *printer) section(title string) {
+	if p.began {
+		p.b.WriteByte('\n')
+	}
+	p.began = true
+	p.item(0, title+":")
+}
+
+// names formats a list of names.
+func names(list []string) string { return "[ " + strings.Join(list, " ") + " ]" }
+
+// nodes writes the node list (spec/06-simulation.md 8.1).
+func (p *printer) nodes() {
+	if len(p.c.Nodes) == 0 {
+		return
+	}
+	p.section("Node List")
+	type list struct {
+		title string
+		names []string
+	}
+	lists := []list{{title: "Online"}, {title: "OFFLINE"}, {title: "RemoteOnline"}, {title: "RemoteOFFLINE"}, {title: "GuestOnline"}}
+	for _, n := range p.c.Nodes {
+		health := ""
+		switch h := healthOf(p.c, n); {
+		case h < 0:
+			health = " (health is RED)"
+		case h == 0:
+			health = " (health is YELLOW)"
+		}
+		kind, at := "Node", 0
+		switch {
+		case n.IsGuestKind():
+			kind, at = "GuestNode", 4
+		case n.Kind == model.RemoteNode:
+			kind, at = "RemoteNode", 2
+		}
+		if n.Unclean || n.Pending || n.Standby || (n.StandbyOnFail && n.Online) || n.Maintenance || health != "" {
+			p.item(1, kind+" "+n.Name+": "+NodeState(n)+health)
+			continue
+		}
+		if !n.Online {
+			if n.IsGuestKind() {
+				continue // a guest that is not started is no news
+			}
+			at++
+		}
+		lists[at].names = append(lists[at].names, n.Name)
+	}
+	for _, l := range lists {
+		if len(l.names) > 0 {
+			p.item(1, l.title+": "+names(l.names))
+		}
+	}
+}
+
+// NodeState describes the state of a node in a few words.
+func NodeState(n *model.Node) string {
+	switch {
+	case n.Unclean && n.Online:
+		return "UNCLEAN (online)"
+	case n.Unclean && n.Pending:
+		return "UNCLEAN (pending)"
+	case n.Unclean:
+		return "UNCLEAN (offline)"
+	case n.Pending:
+		return "pending"
+	case n.StandbyOnFail && n.Online:
+		return "standby (on-fail)"
+	case n.Standby && !n.Online:
+		return "OFFLINE (standby)"
+	case n.Standby && len(n.Running) > 0:
+		return "standby (with active resources)"
+	case n.Standby:
+		return "standby"
+	case n.Maintenance && n.Online:
+		return "maintenance"
+	case n.Maintenance:
+		return "OFFLINE (maintenance)"
+	case n.Online:
+		return "online"
+	}
+	return "OFFLINE"
+}
+
+// healthOf is the worst of a node's health attributes: below 0 is red, 0 yellow, above green. Without a
+// health strategy it has no meaning and is green.
+func healthOf(c *model.Cluster, n *model.Node) int64 {
+	worst := int64(1)
+	if c.Options.HealthStrategy == "none" || c.Options.HealthStrategy == "" {
+		return worst
+	}
+	for name, v := range n.Attributes {
+		if !strings.HasPrefix(name, "#health") {
+			continue
+		}
+		switch strings.ToLower(v) {
+		case "red":
+			worst = min(worst, -1)
+		case "yellow":
+			worst = min(worst, 0)
+		case "green":
+		default:
+			if s, ok := values.ScoreIn(&c.Options, v); ok {
+				worst = min(worst, int64(s))
+			}
+		}
+	}
+	return worst
+}
+
+// resources writes the list of resources (spec/06-simulation.md 8.2).
+func (p *printer) resources() {
+	p.section("Full List of Resources")
+	shown := false
+	for _, r := range p.c.Resources {
+		if r.Meta["internal_rsc"] == "true" && !r.Removed {
+			continue // the connection of a guest shows as its node
+		}
+		if r.Removed && !active(r, true) {
+			continue
+		}
+		shown = true
+		p.resource(1, r)
+	}
+	if !shown {
+		p.item(1, "No resources")
+	}
+}
+
+func (p *printer) resource(depth int, r *model.Resource) {
+	switch r.Kind {
+	case cib.Group:
+		p.group(depth, r, r.ID)
+	case cib.Clone:
+		p.clone(depth, r)
+	case cib.Bundle:
+		p.bundle(depth, r)
+	default:
+		p.item(depth, p.primitive(r, r, shownName(r), r.Current(), true))
+	}
+}
+
+// active reports whether r is active: all of it, or any part.
+func active(r *model.Resource, all bool) bool {
+	if r.Kind == cib.Primitive {
+		for _, n := range r.Active {
+			if n.Online || n.Unclean || !r.Managed {
+				return true
+			}
+		}
+		return false
+	}
+	if len(r.Children) == 0 {
+		return false
+	}
+	for _, child := range r.Children {
+		if r.Clone != nil && child.Removed && !active(child, false) {
+			continue
+		}
+		if a := active(child, all); a != all {
+			return a
+		}
+	}
+	return all
+}
+
+// shownName is how displays call a primitive: the instance for what is unique, else the configured name.
+func shownName(r *model.Resource) string {
+	if r.Unique {
+		return r.ID
+	}
+	return r.ConfigID
+}
+
+// role is the role of a primitive or the highest in a collective.
+func role(r *model.Resource) model.Role {
+	if r.Kind == cib.Primitive {
+		return r.Role
+	}
+	highest := model.RoleUnknown
+	for _, child := range r.Children {
+		highest = max(highest, role(child))
+	}
+	return highest
+}
+
+// promotable reports whether r is in a promotable clone, or is one.
+func promotable(r *model.Resource) bool {
+	t := r.Top(false)
+	return t.Clone != nil && t.Clone.Promotable
+}
+
+// pendingWord is how a pending operation shows in the place of the role; "" = it does not.
+func pendingWord(task string) string {
+	switch task {
+	case "start":
+		return "Starting"
+	case "stop":
+		return "Stopping"
+	case "migrate_to", "migrate_from":
+		return "Migrating"
+	case "promote":
+		return "Promoting"
+	case "demote":
+		return "Demoting"
+	}
+	return ""
+}
+
+// primitive describes r, under a name of its own and on the node given. about is the resource whose removal
+// and description count; it differs from r for bundles.
+func (p *printer) primitive(about, r *model.Resource, name string, node *model.Node, several bool) string {
+	var b strings.Builder
+	b.WriteString(name)
+	b.WriteString("\t(" + r.Class)
+	if r.Provider != "" && strings.EqualFold(r.Class, "ocf") {
+		b.WriteString(":" + r.Provider)
+	}
+	b.WriteString(":" + r.Type + "):\t ")
+
+	if r.Removed {
+		b.WriteString("ORPHANED ")
+	}
+	pending := ""
+	if p.o.Pending {
+		pending = pendingWord(r.PendingTask)
+	}
+	state := r.Role
+	if state == model.RoleStarted && promotable(r) {
+		state = model.RoleUnpromoted
+	}
+	switch {
+	case r.Failed && r.Role > model.RoleUnpromoted:
+		b.WriteString("FAILED " + r.Role.String())
+	case r.Failed:
+		b.WriteString("FAILED")
+	case pending != "":
+		b.WriteString(pending)
+	case state == model.RoleUnknown:
+		b.WriteString(model.RoleStopped.String())
+	default:
+		b.WriteString(state.String())
+	}
+
+	if node == nil && p.o.Pending {
+		node = r.PendingNode
+	}
+	if node == nil {
+		node = r.LockNode
+	}
+	if several && len(about.Active) > 1 {
+		node = nil
+	}
+	if node != nil {
+		b.WriteString(" " + node.Name)
+	}
+	if r.Role <= model.RoleStopped {
+		if text := maskedFailure(p.c, r, node); text != "" {
+			b.WriteString(" (" + text + ") ")
+		}
+	}
+	if flags := p.flags(r, node); len(flags) > 0 {
+		b.WriteString(" (" + strings.Join(flags, ", ") + ")")
+	}
+	if several && len(about.Active) > 1 {
+		if d := about.Meta["description"]; d != "" {
+			b.WriteString(" (" + d + ")")
+		}
+		list := make([]string, len(about.Active))
+		for i, n := range about.Active {
+			list[i] = n.Name
+		}
+		b.WriteString(" " + names(list))
+	}
+	return b.String()
+}
+
+// maskedFailure says why a probe found that r cannot run on node, or with a nil node on any.
+func maskedFailure(c *model.Cluster, r *model.Resource, node *model.Node) string {
+	if len(r.MaskedFailures) == 0 {
+		return ""
+	}
+	if node != nil {
+		return r.MaskedFailures[node.Index]
+	}
+	for _, n := range c.Nodes {
+		if text := r.MaskedFailures[n.Index]; text != "" {
+			return text
+		}
+	}
+	return ""
+}
+
+func (p *printer) flags(r *model.Resource, node *model.Node) []string {
+	var f []string
+	if node != nil && !node.Online && node.Unclean {
+		f = append(f, "UNCLEAN")
+	}
+	if node != nil && node == r.LockNode {
+		f = append(f, "LOCKED")
+	}
+	if p.o.Pending && r.PendingTask == "monitor" {
+		f = append(f, "Monitoring")
+	}
+	switch model.ParseRole(r.TargetRole) {
+	case model.RoleStopped:
+		f = append(f, "disabled")
+	case model.RoleUnpromoted:
+		if promotable(r) {
+			f = append(f, "target-role:"+r.TargetRole)
+		}
+	}
+	switch {
+	case r.Blocked:
+		f = append(f, "blocked")
+	case r.Managed:
+	case r.Maintenance:
+		f = append(f, "maintenance")
+	default:
+		f = append(f, "unmanaged")
+	}
+	if r.FailureIgnored {
+		f = append(f, "failure ignored")
+	}
+	return f
+}
+
+func isDisabled(r *model.Resource) bool { return model.ParseRole(r.TargetRole) == model.RoleStopped }
+
+// attrs formats the attributes of a collective's header.
+func attrs(list []string, r *model.Resource) string {
+	switch {
+	case r.Managed:
+	case r.Maintenance:
+		list = append(list, "maintenance")
+	default:
+		list = append(list, "unmanaged")
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(list, ", ") + ")"
+}
+
+func (p *printer) group(depth int, r *model.Resource, name string) {
+	var list []string
+	if isDisabled(r) {
+		list = append(list, "disabled")
+	}
+	p.item(depth, "Resource Group: "+name+attrs(list, r)+":")
+	for _, m := range r.Children {
+		p.item(depth+1, p.primitive(m, m, shownName(m), m.Current(), true))
+	}
+}
+
+// members calls f for r and everything below it until f is false.
+func members(r *model.Resource, f func(*model.Resource) bool) bool {
+	if !f(r) {
+		return false
+	}
+	for _, child := range r.Children {
+		if !members(child, f) {
+			return false
+		}
+	}
+	return true
+}
+
+func allOf(r *model.Resource, f func(*model.Resource) bool) bool { return members(r, f) }
+
+func anyOf(r *model.Resource, f func(*model.Resource) bool) bool {
+	return !members(r, func(x *model.Resource) bool { return !f(x) })
+}
+
+// locations lists the nodes where r or something in it is active, without repetition.
+func locations(r *model.Resource) []*model.Node {
+	var out []*model.Node
+	members(r, func(x *model.Resource) bool {
+		if x.Kind != cib.Primitive {
+			return true
+		}
+		for _, n := range x.Active {
+			listed := false
+			for _, o := range out {
+				listed = listed || o == n
+			}
+			if !listed {
+				out = append(out, n)
+			}
+		}
+		return true
+	})
+	return out
+}
+
+// individually reports whether an instance of a clone is shown in full.
+func (p *printer) individually(cl, x *model.Resource) bool {
+	if cl.Clone.Unique {
+		return !x.Removed || active(x, false)
+	}
+	if p.o.Pending && anyOf(x, func(m *model.Resource) bool {
+		return m.PendingTask != "" && m.Kind == cib.Primitive
+	}) {
+		return true
+	}
+	if !active(x, false) {
+		return false
+	}
+	if x.Removed || !allOf(x, func(m *model.Resource) bool { return m.Managed }) ||
+		anyOf(x, func(m *model.Resource) bool { return m.Failed }) {
+		return true
+	}
+	if !active(x, true) {
+		return true
+	}
+	at := locations(x)
+	return len(at) != 1 || (!at[0].Online && at[0].Unclean)
+}
+
+func sortNames(list []string) {
+	sort.SliceStable(list, func(i, j int) bool { return model.NaturalLess(list[i], list[j]) })
+}
+
+func (p *printer) clone(depth int, r *model.Resource) {
+	cl := r.Clone
+	var list []string
+	if cl.Promotable {
+		list = append(list, "promotable")
+	}
+	if cl.Unique {
+		list = append(list, "unique")
+	}
+	if isDisabled(r) {
+		list = append(list, "disabled")
+	}
+	p.item(depth, "Clone Set: "+r.ID+" ["+cl.ChildID+"]"+attrs(list, r)+":")
+
+	var promoted, started []string
+	for _, x := range r.Children {
+		if p.individually(r, x) {
+			if x.Kind == cib.Group {
+				p.group(depth+1, x, x.ID)
+			} else {
+				p.resource(depth+1, x)
+			}
+			continue
+		}
+		if !active(x, false) || cl.Unique {
+			continue
+		}
+		name := locations(x)[0].Name
+		if role(x) > model.RoleUnpromoted {
+			promoted = append(promoted, name)
+		} else {
+			started = append(started, name)
+		}
+	}
+	sortNames(promoted)
+	sortNames(started)
+	if len(promoted) > 0 {
+		p.item(depth+1, "Promoted: "+names(promoted))
+	}
+	if len(started) > 0 {
+		title := "Started"
+		if cl.Promotable {
+			title = "Unpromoted"
+			if model.ParseRole(r.TargetRole) == model.RoleUnpromoted {
+				title += " (target-role)"
+			}
+		}
+		p.item(depth+1, title+": "+names(started))
+	}
+	if !cl.Unique && cl.Max > len(promoted)+len(started) {
+		p.stopped(depth+1, r)
+	}
+}
+
+// stopped lists where an anonymous clone could run and does not.
+func (p *printer) stopped(depth int, r *model.Resource) {
+	at := locations(r)
+	lists := map[string][]string{}
+	add := func(n *model.Node) {
+		for _, a := range at {
+			if a == n {
+				return
+			}
+		}
+		title := "Stopped"
+		if isDisabled(r) {
+			title = "Stopped (disabled)"
+		} else if text := maskedBelow(r, n); text != "" {
+			title = "Stopped (" + text + ")"
+		}
+		lists[title] = append(lists[title], n.Name)
+	}
+	allowed := false
+	for _, n := range p.c.Nodes {
+		if r.Allowed.At(n).Present {
+			allowed = true
+			add(n)
+		}
+	}
+	if !allowed {
+		for _, n := range p.c.Nodes {
+			if n.Index < len(r.Known) && r.Known[n.Index] {
+				add(n)
+			}
+		}
+	}
+	titles := make([]string, 0, len(lists))
+	for title := range lists {
+		titles = append(titles, title)
+	}
+	sort.Strings(titles)
+	for _, title := range titles {
+		sortNames(lists[title])
+		p.item(depth, title+": "+names(lists[title]))
+	}
+}
+
+// maskedBelow says why a probe found that an instance cannot run on a node; "" = none did.
+func maskedBelow(r *model.Resource, n *model.Node) string {
+	text := ""
+	anyOf(r, func(m *model.Resource) bool {
+		text = m.MaskedFailures[n.Index]
+		return text != ""
+	})
+	return text
+}
+
+func (p *printer) bundle(depth int, r *model.Resource) {
+	b := r.Bundle
+	title := "Container bundle"
+	if len(b.Replicas) > 1 {
+		title += " set"
+	}
+	title += ": " + r.ID + " [" + b.Image + "]"
+	if b.Unique {
+		title += " (unique)"
+	}
+	p.item(depth, title+attrs(nil, r)+":")
+	for _, rep := range b.Replicas {
+		x, name := rep.Container, rep.Container.ID
+		if rep.Inner != nil {
+			x = rep.Inner
+			name = rep.Connection.ID
+		}
+		if rep.Address != "" {
+			name += " (" + rep.Address + ")"
+		}
+		p.item(depth+1, p.primitive(rep.Container, x, name, rep.Container.Current(), false))
+	}
+}
+
+// DisabledLine says how many resource instances are disabled or blocked; "" = none is
+// (spec/06-simulation.md section 2).
+func DisabledLine(c *model.Cluster) string {
+	total, disabled, blocked := 0, 0, 0
+	for _, r := range c.Resources {
+		members(r, func(x *model.Resource) bool {
+			if x.Kind != cib.Primitive || (x.Removed && x.Role <= model.RoleStopped) {
+				return true
+			}
+			total++
+			switch target := model.ParseRole(x.TargetRole); {
+			case target == model.RoleStopped, target == model.RoleUnpromoted && promotable(x):
+				disabled++
+			}
+			if x.Blocked {
+				blocked++
+			}
+			return true
+		})
+	}
+	if disabled == 0 && blocked == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d resource instances DISABLED and %d BLOCKED from further action due to failure", disabled, total, blocked)
+}
+
+// exitText describes an exit code.
+func exitText(rc int) string { return unpack.ExitText(rc) }
