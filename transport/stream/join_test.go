@@ -57,6 +57,8 @@ func newClerk(t *testing.T, w *world) (*clerk, keyring.Token, *node) {
 	return c, tok, b
 }
 
+var joiners atomic.Uint32
+
 func joinWith(t *testing.T, tok keyring.Token, change func(*JoinConfig)) ([]byte, error) {
 	t.Helper()
 	key, err := keyring.GenerateKey(random(77))
@@ -68,7 +70,8 @@ func joinWith(t *testing.T, tok keyring.Token, change func(*JoinConfig)) ([]byte
 		t.Fatal(err)
 	}
 	cfg := JoinConfig{
-		Addresses: tok.Addresses, Local: netip.MustParseAddr("127.0.0.9"), VerifyServer: tok.VerifyServer,
+		// Each from its own address, since the server may still hold the place of the one before.
+		Addresses: tok.Addresses, Local: netip.AddrFrom4([4]byte{127, 0, 7, byte(1 + joiners.Add(1)%250)}), VerifyServer: tok.VerifyServer,
 		Request: func(session []byte) (*JoinRequest, error) {
 			c := keyring.JoinClaim{Node: "n9", Request: csr, Info: []byte("info")}
 			tok.Prove(&c, session)
