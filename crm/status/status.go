@@ -564,7 +564,7 @@ func (p *printer) stopped(depth int, r *model.Resource) {
 	}
 	allowed := false
 	for _, n := range p.c.Nodes {
-		if r.Allowed.At(n).Present {
+		if e := r.Allowed.At(n); e.Present && e.Discovery != model.DiscoverNever {
 			allowed = true
 			add(n)
 		}

@@ -24,6 +24,9 @@ type Options struct {
 	Now     time.Time // effective time; its zone is used for dates without offset
 	Quorate *bool     // this partition has quorum; nil = as the document says
 	Trace   model.Trace
+	// StatusOnly leaves out what decisions need beyond the present state: health, constraints, tickets and
+	// shutdown locks that would be made now.
+	StatusOnly bool
 }
 
 // featureSet is the newest feature set that is understood; documents of a newer one are refused
@@ -57,9 +60,11 @@ func Unpack(doc *cib.Document, opts Options) (*model.Cluster, error) {
 	u.resources()
 	u.tags()
 	u.status()
-	u.health()
-	u.constraints()
-	u.locks()
+	if !opts.StatusOnly {
+		u.health()
+		u.constraints()
+		u.locks()
+	}
 	return u.c, nil
 }
 
