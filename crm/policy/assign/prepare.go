@@ -89,7 +89,7 @@ func (a *assigner) locateOne(l *model.Location, r *model.Resource, zero bool) {
 		}
 		e := &r.Allowed[at.Node.Index]
 		if e.Present {
-			e.Score = model.AddScore(e.Score, s)
+			e.Score, e.Hidden = model.AddScore(e.Score, s), false
 		} else {
 			*e = model.Entry{Score: s, Present: true}
 		}
@@ -236,7 +236,7 @@ func (a *assigner) internal(r *model.Resource) {
 		return
 	}
 	for _, n := range a.c.Nodes {
-		if !n.IsRemoteKind() || n.Connection == nil {
+		if !n.IsRemoteKind() || n.Connection == nil && !r.Connection {
 			continue
 		}
 		a.ban(r, n, model.OriginContainer, "remote node")

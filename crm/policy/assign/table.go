@@ -31,7 +31,8 @@ func add(t model.Table, n *model.Node, s int32) {
 // banAll forbids every node to r and its descendants. Nodes that are not in a table are put into it.
 func (a *assigner) banAll(r *model.Resource) {
 	for _, n := range a.c.Nodes {
-		r.Allowed[n.Index].Score, r.Allowed[n.Index].Present = model.MinInfinity, true
+		e := &r.Allowed[n.Index]
+		e.Score, e.Present, e.Hidden = model.MinInfinity, true, false
 	}
 	for _, child := range r.Children {
 		a.banAll(child)
@@ -51,7 +52,7 @@ func insertDeep(r *model.Resource, n *model.Node, s int32) {
 	if e := &r.Allowed[n.Index]; !e.Present {
 		*e = model.Entry{Score: s, Present: true}
 	} else {
-		e.Score = model.AddScore(e.Score, s)
+		e.Score, e.Hidden = model.AddScore(e.Score, s), false
 	}
 	for _, child := range r.Children {
 		insertDeep(child, n, s)

@@ -31,7 +31,7 @@ func (a *assigner) show(label string, r *model.Resource, deep bool) {
 	}
 	if !r.Removed {
 		for _, n := range a.c.Nodes {
-			if e := r.Allowed.At(n); e.Present && e.Discovery != model.DiscoverNever {
+			if e := r.Allowed.At(n); e.Present && !e.Hidden {
 				a.line(label, ": ", r.ID, " allocation score on ", n.Name, ": ", text(e.Score))
 			}
 		}

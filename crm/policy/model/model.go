@@ -239,6 +239,7 @@ type Entry struct {
 	Count     int32 // instances of a collective here (spec/03-assignment.md 9.2)
 	Discovery Discovery
 	Present   bool // the node is in the table
+	Hidden    bool // not shown in score lines: a bundle node that nothing was said about
 }
 
 // Table is a resource's node table, indexed by Node.Index. It may be shorter than the number of nodes;

@@ -278,10 +278,15 @@ func (u *unpacker) replica(r *model.Resource, rep *model.Replica, p *bundlePlan,
 	}
 	for _, x := range c.All {
 		x.Allowed = x.Allowed.Grow(c.NodeCount())
-		x.Allowed[node.Index] = bundleNodeEntry
+		if e := &x.Allowed[node.Index]; e.Present && !e.Hidden {
+			e.Score = model.MinInfinity // a configured node that x knew already
+		} else {
+			*e = bundleNodeEntry
+		}
 	}
 	if in := r.Bundle.Inner; in != nil {
-		in.Allowed[node.Index].Discovery = model.DiscoverAlways // its instances do run there
+		e := &in.Allowed[node.Index] // its instances do run there
+		e.Discovery, e.Hidden = model.DiscoverAlways, false
 	}
 	rep.Node = node
 

@@ -225,7 +225,7 @@ func (u *unpacker) scoreOne(r *model.Resource, n *model.Node, s int32, why model
 	if !e.Present {
 		*e = model.Entry{Score: n.Score, Present: true, Discovery: e.Discovery}
 	}
-	e.Score = model.AddScore(e.Score, s)
+	e.Score, e.Hidden = model.AddScore(e.Score, s), false
 	if u.c.Trace.Reasons {
 		for len(r.Origins) < u.c.NodeCount() {
 			r.Origins = append(r.Origins, nil)

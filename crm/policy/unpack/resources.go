@@ -400,7 +400,7 @@ func (u *unpacker) defaultLocation(r *model.Resource) {
 }
 
 // bundleNodeEntry is how a bundle node stands in the tables of what does not run in that bundle.
-var bundleNodeEntry = model.Entry{Score: model.MinInfinity, Discovery: model.DiscoverNever, Present: true}
+var bundleNodeEntry = model.Entry{Score: model.MinInfinity, Discovery: model.DiscoverNever, Present: true, Hidden: true}
 
 func (u *unpacker) addBundleNodes(r *model.Resource) {
 	for _, n := range u.c.Nodes {
