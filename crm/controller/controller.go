@@ -57,11 +57,13 @@ type Leader struct {
 	inFlight    map[command.ActionID]int // pending actions by their number in the present graph
 	tails       []*tail
 	recheckAt   time.Time
-	nodesAsked  bool // a proposal of node facts is under way
-	dispatching bool // a dispatch is under way
+	nodesAsked  bool     // a proposal of node facts is under way
+	dispatching bool     // a dispatch is under way
+	left        []string // nodes whose shutdown the transition has reached
 	out         []*command.Entry
 	records     []DecisionRecord
-	failure     string // why the policy could not decide; "" = it could
+	reasons     map[int]string // of the present decision's actions, by number
+	failure     string         // why the policy could not decide; "" = it could
 }
 
 // tail is an overtaken transition of which only notifications of the highest priority still run.
@@ -272,6 +274,8 @@ func (l *Leader) reportNodes(wall time.Time) {
 		case v.Left && m.Incarnation != 0 && (v.Incarnation == 0 || v.Incarnation == m.Incarnation):
 			facts = append(facts, command.NodeFact{Name: v.Name, Change: command.NodeLeft})
 		case v.Left:
+		case v.Reachable && v.Leaving && m.Incarnation == 0:
+			// It has left and is about to end.
 		case v.Reachable && v.Incarnation != 0 && (!m.Online || m.Incarnation != v.Incarnation):
 			facts = append(facts, command.NodeFact{Name: v.Name, Change: command.NodeJoined, Incarnation: v.Incarnation, Boot: v.Boot})
 		case v.Reachable && v.Leaving && !l.isLeaving(v.Name):
@@ -342,6 +346,12 @@ func (l *Leader) decide(wall time.Time) {
 		}
 	}
 	l.tails = slices.DeleteFunc(l.tails, func(t *tail) bool { return len(t.inFlight) == 0 })
+	l.reasons = map[int]string{}
+	for _, a := range d.Cluster.Actions {
+		if a.InGraph && a.Reason != "" {
+			l.reasons[a.Number] = a.Reason
+		}
+	}
 	rec.Transition, rec.Decision, rec.Actions = l.transition, d, len(d.Graph.Synapses)
 	l.records = append(l.records, rec)
 }
@@ -380,6 +390,7 @@ func (l *Leader) walk(wall time.Time) {
 	if !l.dirty {
 		l.pass(&d, l.progress, l.transition, l.inFlight)
 	}
+	l.releaseLeft(wall)
 	if len(d.Actions)+len(d.Internal) == 0 {
 		return
 	}
@@ -389,6 +400,22 @@ func (l *Leader) walk(wall time.Time) {
 	}
 	l.dispatching = true
 	l.propose(&command.Entry{Kind: command.KindDispatch, Dispatch: &d}, wall)
+}
+
+// releaseLeft records that nodes which were asked to stop run nothing any more, so that they may go.
+func (l *Leader) releaseLeft(wall time.Time) {
+	var facts []command.NodeFact
+	for _, name := range l.left {
+		if m := l.state.Member(name); m != nil && m.Incarnation != 0 {
+			facts = append(facts, command.NodeFact{Name: name, Change: command.NodeLeft})
+		}
+	}
+	l.left = nil
+	if len(facts) == 0 || l.nodesAsked {
+		return
+	}
+	l.nodesAsked = true
+	l.propose(&command.Entry{Kind: command.KindNodes, Nodes: &command.Nodes{Facts: facts}}, wall)
 }
 
 // maxBatch bounds the actions of one log entry; more go into the next one.
@@ -407,7 +434,10 @@ func (l *Leader) pass(d *command.Dispatch, p *transition.Progress, number uint64
 			case "clear_failcount", "lrm_delete":
 				d.Internal = append(d.Internal, command.InternalAction{Task: a.Task, Resource: a.Resource.ID, Node: a.Node})
 			}
-			return transition.Done // do_shutdown: the node itself sees that it runs nothing any more
+			if a.Task == "do_shutdown" {
+				l.left = append(l.left, a.Node)
+			}
+			return transition.Done
 		}
 		if a.Task == "delete" {
 			d.Internal = append(d.Internal, command.InternalAction{Task: a.Task, Resource: a.Resource.ID, Node: a.Node})
@@ -448,6 +478,7 @@ func (l *Leader) pending(a *transition.Action) (p command.Pending, ok bool) {
 	} else if a.Router != "" {
 		p.Node, p.RunsOn = a.Router, a.Node
 	}
+	p.Reason = l.reasons[a.Number]
 	m := l.state.Member(p.Node)
 	if m == nil || !m.Online {
 		return p, false

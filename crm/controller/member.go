@@ -34,6 +34,7 @@ type Member struct {
 	soloNext   time.Duration // next decision of a node alone
 	soloNumber int
 	soloRuns   map[command.ActionID]command.Pending
+	quiet      bool // alone, and nothing was left to stop when it last looked
 
 	do     []command.Pending
 	newest command.ActionID
@@ -144,6 +145,9 @@ func (m *Member) Changed(key command.RecurringKey, r command.Result) {
 	m.sent = false
 }
 
+// Quiet reports whether the node is alone and runs nothing any more that it should stop.
+func (m *Member) Quiet() bool { return m.alone && m.quiet && len(m.soloRuns) == 0 }
+
 // maxResults bounds the results of one log entry.
 const maxResults = 256
 
@@ -209,6 +213,7 @@ func (m *Member) stopOwn(wall time.Time) {
 	if err != nil {
 		return
 	}
+	before := m.soloNumber
 	p := transition.NewProgress(d.Graph)
 	fire := func(a *transition.Action, _ int) transition.Outcome {
 		switch {
@@ -229,6 +234,7 @@ func (m *Member) stopOwn(wall time.Time) {
 	}
 	for p.Pass(fire) > 0 {
 	}
+	m.quiet = m.soloNumber == before
 }
 
 // withOutbox is the newest state with this node's own unreported results in it, so that a node alone does

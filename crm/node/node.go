@@ -131,6 +131,7 @@ type Node struct {
 	devices  map[string]bool // fence devices that are active on this node
 	local    []localResult   // results that need no agent
 	leaving  bool
+	gone     bool
 	started  bool
 	conf     bool // a change of the raft members is under way
 	resendAt membership.Instant
@@ -425,12 +426,23 @@ func (n *Node) applied(a applied) {
 	n.fences.applied()
 	if n.leaving && n.started {
 		if m := n.con.state.Member(n.cfg.Name); m == nil || m.Incarnation == 0 {
-			n.out.Left = true
+			n.goodbye()
 		}
 	}
 	if m := n.con.state.Member(n.cfg.Name); m != nil && m.Incarnation == uint64(n.cfg.Incarnation) {
 		n.started = true
 	}
+}
+
+// goodbye ends the node: it runs nothing any more.
+func (n *Node) goodbye() {
+	if n.out.Left || n.gone {
+		return
+	}
+	n.gone = true
+	n.mem.core.Goodbye(n.now)
+	n.mem.events()
+	n.out.Left = true
 }
 
 // role takes over a change of this node's role in raft.
@@ -486,6 +498,9 @@ func (n *Node) work() {
 		n.raftMembers()
 	}
 	n.sendResults()
+	if n.leaving && n.member.Quiet() {
+		n.goodbye() // without quorum nobody can let it go
+	}
 }
 
 // leaderHeard reports whether a leader with quorum is heard now.

@@ -34,15 +34,12 @@ func (d *Decision) Summary() []Change {
 		if a.Optional || a.Reason == "" || a.Node == nil {
 			continue
 		}
-		switch a.Task {
-		case "stonith":
+		if a.Task == "stonith" {
 			ch := Change{Verb: "Fence", Node: a.Node.Name, FenceOp: a.Meta["stonith_action"], Reason: a.Reason}
 			if a.Node.IsGuestKind() && a.Node.Connection != nil && a.Node.Connection.Launcher != nil {
 				ch.Container = a.Node.Connection.Launcher.ID
 			}
 			out = append(out, ch)
-		case "do_shutdown":
-			out = append(out, Change{Verb: "Shutdown", Node: a.Node.Name, Reason: a.Reason})
 		}
 	}
 	for _, r := range c.Resources {
@@ -240,9 +237,6 @@ func (ch Change) String() string {
 }
 
 func (ch Change) nodeLine() string {
-	if ch.Verb == "Shutdown" {
-		return fmt.Sprintf("Shutdown %s '%s'", ch.Node, ch.Reason)
-	}
 	container := ""
 	if ch.Container != "" {
 		container = " (resource: " + ch.Container + ")"

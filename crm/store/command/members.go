@@ -97,6 +97,11 @@ func (n *State) addMember(a *MemberAdd, out *Outcome) error {
 	node.Witness = node.Witness || a.Witness
 	n.Document = &d
 	n.numberLinks()
+	// It has never run anything, so until it comes it is down and not in an unknown state: nobody fences it.
+	ed := cib.NewEditor(n.Document)
+	st := ed.State(ed.Node(a.Name, NodeStateID(n.Members[len(n.Members)-1].NodeID)))
+	st.InCCM, st.CRMD, st.Join, st.Expected = "0", "0", "down", "down"
+	n.Document = ed.Document()
 	n.touch(cib.ObjectKey("node", a.Name))
 	out.MembersChanged, out.ConfigChanged, out.DecisionNeeded = true, true, true
 	return nil

@@ -1,0 +1,51 @@
+// Package compat answers under the names of Pacemaker's tools (crm_simulate, crm_mon, crm_attribute, ...),
+// with their options, output and exit codes, so that agents, scripts and administrators find what they know.
+package compat
+
+import (
+	"io"
+	"path/filepath"
+)
+
+// Exit codes of the tools, as Pacemaker documents them.
+const (
+	exitOK           = 0
+	exitError        = 1
+	exitUsage        = 64
+	exitDataErr      = 65
+	exitNoInput      = 66
+	exitUnavailable  = 69
+	exitIOErr        = 74
+	exitConfig       = 78
+	exitNotConnected = 102
+	exitCantCreate   = 73
+	exitNoSuch       = 105
+)
+
+// IO is where a tool reads and writes.
+type IO struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// tool is one compatibility tool: it gets the arguments without its name and returns the exit code.
+type tool func(io IO, args []string) int
+
+var tools = map[string]tool{
+	"crm_simulate": Simulate,
+}
+
+// Lookup returns the tool that goes by the base name of argv0.
+func Lookup(argv0 string) (func(io IO, args []string) int, bool) {
+	t, ok := tools[filepath.Base(argv0)]
+	return t, ok
+}
+
+// Names lists the names of all tools.
+func Names() []string {
+	var names []string
+	for name := range tools {
+		names = append(names, name)
+	}
+	return names
+}
