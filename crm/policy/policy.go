@@ -26,6 +26,9 @@ type Input struct {
 	Document *cib.Document
 	Now      time.Time // rules, failure timeouts and expiries only
 	Quorate  bool      // this partition has quorum
+	// Sanitized says that secrets may have been removed from the document, as in a simulation of a saved
+	// one: a change of them alone then means nothing.
+	Sanitized bool
 
 	Trace model.Trace // what to record beside the decision itself
 }
@@ -49,7 +52,8 @@ func State(in Input) (*model.Cluster, error) {
 
 func read(in Input, statusOnly bool) (*model.Cluster, error) {
 	quorate := in.Quorate
-	return unpack.Unpack(in.Document, unpack.Options{Now: in.Now, Quorate: &quorate, Trace: in.Trace, StatusOnly: statusOnly})
+	return unpack.Unpack(in.Document, unpack.Options{Now: in.Now, Quorate: &quorate, Trace: in.Trace,
+		StatusOnly: statusOnly, Sanitized: in.Sanitized})
 }
 
 // Decide computes the transition which leads from the status to the configuration in the document, with

@@ -12,6 +12,12 @@ import (
 // deferredStop is a container that has to be stopped because the connection into it failed.
 type deferredStop struct{ container *model.Resource }
 
+// leftover is a removed resource that ran in a container.
+type leftover struct {
+	r         *model.Resource
+	container string // id
+}
+
 // findHistory finds the resource that an entry of the history is about (spec/02-state.md 5.1). skip says
 // that the entry means nothing; nil without skip, that the resource is not configured any more.
 func (u *unpacker) findHistory(n *model.Node, id string) (r *model.Resource, skip bool) {
@@ -126,7 +132,7 @@ func (u *unpacker) anonymousInstance(n *model.Node, clone *model.Resource, base 
 			if len(m.Active) > 0 {
 				// Something was recorded twice, as when the clone was unique before.
 				excess = true
-				break
+				continue
 			}
 			located = m
 			break
@@ -193,7 +199,7 @@ func (u *unpacker) removedResource(n *model.Node, h *cib.ResourceHistory) *model
 	}
 	if h.Container != "" {
 		r.RemovedLauncher = true
-		u.containers[r] = h.Container
+		u.leftovers = append(u.leftovers, leftover{r, h.Container})
 	}
 	if !c.Options.StopRemovedResources {
 		r.Managed = false

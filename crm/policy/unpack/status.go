@@ -337,17 +337,20 @@ func (u *unpacker) nodeHistory(n *model.Node, s *cib.NodeState) {
 		u.remoteNode(n, s)
 	}
 	n.Unpacked = true
-	removed := len(c.All)
 	for i := range s.History {
 		u.resourceHistory(n, s, &s.History[i])
 	}
 	// What is left of a guest that was removed belongs to its container, if that was found meanwhile.
-	for _, r := range c.All[removed:] {
-		if id := u.containers[r]; id != "" && r.Launcher == nil {
-			if l := c.Resource(id); l != nil && l != r {
-				r.Launcher = l
-				l.Launched = append(l.Launched, r)
-			}
+	for _, left := range u.leftovers {
+		l := c.Resource(left.container)
+		if left.r.Launcher != nil || l == nil || l == left.r {
+			continue
+		}
+		left.r.Launcher = l
+		l.Launched = append(l.Launched, left.r)
+		if g := left.r.RemoteNode; g != nil {
+			left.r.IsGuestConnection, l.RemoteNode, g.Unclean = true, g, false
+			setKind(g, model.GuestNode)
 		}
 	}
 }

@@ -27,6 +27,8 @@ type Options struct {
 	// StatusOnly leaves out what decisions need beyond the present state: health, constraints, tickets and
 	// shutdown locks that would be made now.
 	StatusOnly bool
+	// Sanitized says that secrets may have been removed from the document (see model.Options).
+	Sanitized bool
 }
 
 // featureSet is the newest feature set that is understood; documents of a newer one are refused
@@ -51,11 +53,11 @@ func Unpack(doc *cib.Document, opts Options) (*model.Cluster, error) {
 		expanded:   map[*cib.Resource]*cib.Resource{},
 		ops:        map[*cib.Resource][]*model.Op{},
 		target:     map[*model.Resource]model.Role{},
-		containers: map[*model.Resource]string{},
 		failedSeen: map[failedKey]bool{},
 	}
 	u.c.Trace = opts.Trace
 	u.options(opts.Quorate)
+	u.c.Options.Sanitized = opts.Sanitized
 	u.nodes()
 	u.resources()
 	u.tags()
@@ -82,7 +84,7 @@ type unpacker struct {
 	stopContainers []deferredStop    // stops of bundle containers, made after all history was read
 	locations      []*model.Location // oldest first
 	failedSeen     map[failedKey]bool
-	containers     map[*model.Resource]string // containers of removed resources, by id
+	leftovers      []leftover
 }
 
 // errorf notes an error in the document; what it is about is left out.
