@@ -204,6 +204,11 @@ func hostOf(n *model.Node) *model.Node {
 	return n.Connection.Launcher.Assigned
 }
 
+// nodesThemselves reports whether a colocation of r by the attribute compares nothing but the nodes.
+func nodesThemselves(name string, r *model.Resource) bool {
+	return name == uname && !r.AttributeTargetHost && !inBundledClone(r)
+}
+
 // matcher compares the attribute of nodes with one value.
 type matcher struct {
 	name  string
@@ -217,7 +222,7 @@ type matcher struct {
 // match returns a matcher for the nodes that have the same value as n.
 func match(name string, r *model.Resource, n *model.Node) matcher {
 	m := matcher{name: name, r: r, node: n}
-	if name == uname && !r.AttributeTargetHost && !inBundledClone(r) {
+	if nodesThemselves(name, r) {
 		m.plain = true
 		return m
 	}

@@ -75,7 +75,7 @@ func (a *assigner) merge(t model.Table, target, source *model.Resource, c *model
 
 	work := a.borrow(t)
 	defer a.giveBack(work)
-	a.addMatching(work, source, c, f, o.positiveOnly)
+	a.addMatching(work, target, source, c, f, o.positiveOnly)
 	if a.usable(work) {
 		for _, next := range colocations(source, o.asDependent) {
 			if o.asDependent {
@@ -90,8 +90,9 @@ func (a *assigner) merge(t model.Table, target, source *model.Resource, c *model
 	copy(t, work)
 }
 
-// addMatching adds the source's own scores, scaled by f, to the entries of t with the same attribute value.
-func (a *assigner) addMatching(t model.Table, source *model.Resource, c *model.Colocation, f float32, positiveOnly bool) {
+// addMatching adds the source's own scores, scaled by f, to the entries of t, the table of target, with the
+// same attribute value.
+func (a *assigner) addMatching(t model.Table, target, source *model.Resource, c *model.Colocation, f float32, positiveOnly bool) {
 	from := source.Allowed
 	if c.Explicit && source == c.Dependent && source.Parent != nil && source.Parent.Kind == cib.Group &&
 		source != source.Parent.Children[0] && len(source.Parent.Locations) > 0 {
@@ -107,7 +108,7 @@ func (a *assigner) addMatching(t model.Table, source *model.Resource, c *model.C
 			}
 		}
 	}
-	plain := c.Attribute == uname && !source.AttributeTargetHost && !inBundledClone(source)
+	plain := nodesThemselves(c.Attribute, source) && nodesThemselves(c.Attribute, target)
 	for i := range t {
 		e := &t[i]
 		if !e.Present || e.Score == spent {
@@ -119,10 +120,12 @@ func (a *assigner) addMatching(t model.Table, source *model.Resource, c *model.C
 				s = max(s, from[i].Score)
 			}
 		} else {
-			m := match(c.Attribute, source, a.byIndex[i])
+			value, ok := attribute(a.byIndex[i], c.Attribute, target)
 			for k := range from {
-				if from[k].Present && from[k].Score > s && a.byIndex[k].Available() && m.matches(a.byIndex[k]) {
-					s = from[k].Score
+				if from[k].Present && from[k].Score > s && a.byIndex[k].Available() {
+					if v, has := attribute(a.byIndex[k], c.Attribute, source); has == ok && sameName(v, value) {
+						s = from[k].Score
+					}
 				}
 			}
 		}
