@@ -214,7 +214,6 @@ func (s *simulation) effectiveTime(doc *cib.Document) (time.Time, error) {
 			s.date = t
 		}
 		s.out.plain("Setting effective cluster time: " + s.o.date)
-		s.out.started = true
 		return s.date, nil
 	}
 	if doc.Head.ExecutionDate != "" {
@@ -222,7 +221,6 @@ func (s *simulation) effectiveTime(doc *cib.Document) (time.Time, error) {
 		if _, err := fmt.Sscanf(doc.Head.ExecutionDate, "%d", &seconds); err == nil {
 			t := time.Unix(seconds, 0).UTC()
 			s.out.plain("Using the original execution date of: " + t.Format("2006-01-02 15:04:05Z"))
-			s.out.started = true
 			return t, nil
 		}
 	}
