@@ -178,6 +178,7 @@ func unfencingDigests(c *model.Cluster, a *model.Action) (changed bool) {
 	if !c.UnfencingInUse || !n.IsRemoteKind() {
 		return false
 	}
+	_, recorded := n.Attributes["#digests-all"]
 	var all, secure strings.Builder
 	for _, r := range c.All {
 		if !r.FenceDevice || r.Kind != cib.Primitive || !strings.EqualFold(r.Meta["provides"], "unfencing") {
@@ -188,7 +189,7 @@ func unfencingDigests(c *model.Cluster, a *model.Action) (changed bool) {
 		part := r.ID + ":" + r.Type + ":" + transition.Digest(without(set, func(name string) bool {
 			return name == "passwd" || name == "password" || name == "user"
 		})) + ","
-		if !strings.Contains(n.Attributes["#digests-all"], full) && !strings.Contains(n.Attributes["#digests-secure"], part) {
+		if recorded && !strings.Contains(n.Attributes["#digests-all"], full) && !strings.Contains(n.Attributes["#digests-secure"], part) {
 			changed = true
 		}
 		all.WriteString(full)

@@ -123,7 +123,7 @@ func (s *scheduler) relateFencingTo(r *model.Resource, fence *model.Action) {
 		case model.RequiresFencing:
 			action.Relate(c, fence, a, model.Seq)
 		case model.RequiresQuorum:
-			if a.Task == start && r.Allowed.At(n).Present && !knownAnywhere(r, n) {
+			if a.Task == start && n.Kind != model.BundleNode && r.Allowed.At(n).Present && !knownAnywhere(r, n) {
 				action.Relate(c, fence, a, model.Seq|model.Gate)
 			}
 		}
@@ -161,7 +161,9 @@ func (s *scheduler) implied(r *model.Resource, fence *model.Action) {
 			}
 			action.Relate(c, fence, action.FindTask(r.Top(false), stop, nil), model.GuestOK)
 		}
-		s.notifyImpliedStop(r, fence)
+		if r.Notify {
+			s.notifyImpliedStop(r, fence)
+		}
 	}
 	for i := 0; i < count; i++ {
 		a := r.Others[i]

@@ -135,18 +135,16 @@ func (s *scheduler) internalGroup(g *model.Resource) {
 		}
 		s.order(g, stop, m, stop, down)
 		s.order(m, stop, g, stopped, downDone)
+		s.order(g, start, m, start, model.ShowFirst)
 		s.order(m, start, g, running, model.Gate|model.PullThen|model.ShowThen)
 
 		switch {
 		case !ordered:
-			s.order(g, start, m, start, model.PullThen|model.Gate|model.ShowFirst)
+			s.order(g, start, m, start, model.PullThen|model.Gate)
 			if promotes {
-				s.order(g, promote, m, promote, model.PullThen|model.Gate|model.ShowFirst)
+				s.order(g, promote, m, promote, model.PullThen|model.Gate)
 			}
-		case previous == nil:
-			s.order(g, start, m, start, model.ShowFirst)
-		default:
-			s.order(g, start, m, start, model.ShowFirst)
+		case previous != nil:
 			s.order(previous, start, m, start, model.PullThen|model.Gate)
 			s.order(m, stop, previous, stop, model.Seq|model.RestartPair)
 			if promotes {
@@ -181,16 +179,18 @@ func (s *scheduler) internalClone(r *model.Resource) {
 	}
 	for at, i := range r.Children {
 		s.internal(i)
-		s.order(r, start, i, start, model.Gate|model.ShowFirst)
-		s.order(i, start, r, running, model.ShowThen)
-		s.order(r, stop, i, stop, model.ShowFirst)
-		s.order(i, stop, r, stopped, model.ShowThen)
+		// Resolving "i starts" as a first side makes it exist, if only as an action without a place. So what it
+		// follows stands before what follows it.
 		if r.Clone.Ordered {
 			for _, before := range r.Children[:at] {
 				s.order(before, start, i, start, model.Seq)
 				s.order(i, stop, before, stop, model.Seq)
 			}
 		}
+		s.order(r, start, i, start, model.Gate|model.ShowFirst)
+		s.order(i, start, r, running, model.ShowThen)
+		s.order(r, stop, i, stop, model.ShowFirst)
+		s.order(i, stop, r, stopped, model.ShowThen)
 	}
 	if !r.Clone.Promotable {
 		return

@@ -355,16 +355,10 @@ func addData(a *model.Action, data []model.NodeAttribute) {
 // notifyImpliedStop tells the other instances that fencing implied the stop of an instance
 // (spec/04-actions.md 12.4).
 func (s *scheduler) notifyImpliedStop(r *model.Resource, fence *model.Action) {
-	clone := r.Top(false)
-	if clone.Kind != cib.Clone || !clone.Clone.Notify {
-		return
-	}
+	top := r.Top(false)
 	n := &notification{task: stop}
 	s.afterwards(r, n, fence)
 	var t activity
 	t.collect(r, false)
-	data := s.data(&t, clone)
-	for _, i := range clone.Children {
-		s.notifyIn(i, n, &t, data)
-	}
+	s.notifyIn(top, n, &t, s.data(&t, top))
 }

@@ -60,9 +60,10 @@ func (s *scheduler) propagate() {
 	if s.budget <= 0 {
 		s.fault("the orderings contradict each other, so that what has to happen could not be worked out in full; look for actions that cancel each other")
 	}
-	for _, a := range c.Actions {
-		for _, rel := range a.Before {
-			s.voidInvalid(rel)
+	for i := len(c.Actions) - 1; i >= 0; i-- {
+		before := c.Actions[i].Before
+		for j := len(before) - 1; j >= 0; j-- {
+			s.voidInvalid(before[j])
 		}
 	}
 }
@@ -174,10 +175,13 @@ func (s *scheduler) completion(f, t *model.Action) *model.Action {
 	default:
 		return f
 	}
-	if r.Notify && (r.Kind == cib.Clone || inBundle(r)) {
+	if r.Notify && (r.Parent == nil || inBundle(r)) {
+		// Done means that all instances were told. A bundle has notifications in what it contains only; then
+		// there is nothing better to wait for than the action itself.
 		if a := action.Find(r, action.NotifyKey(r.ID, kindConfirmedPost, done), nil); a != nil {
 			return a
 		}
+		return f
 	}
 	if done == f.Task {
 		return f
@@ -333,7 +337,11 @@ func (s *scheduler) apply(f, t *model.Action, ff, tf flags, rel *model.Relation)
 		did |= s.ordered(f, t, n, ff, model.RestartPair)
 	}
 	if e&model.PullFirst != 0 {
-		if f.Resource != nil && t.Resource != nil {
+		switch {
+		case f.Resource == nil || t.Resource == nil:
+		case f.Resource.Kind == cib.Primitive:
+			did |= s.basic(f, t, n, ff, model.PullFirst)
+		default:
 			did |= s.ordered(f, t, n, ff, model.PullFirst)
 		}
 	}
@@ -363,7 +371,6 @@ func (s *scheduler) apply(f, t *model.Action, ff, tf flags, rel *model.Relation)
 			did |= s.ordered(f, t, n, ff, model.Gate)
 		} else if ff&isRunnable == 0 && t.Runnable {
 			t.Runnable = false
-			becauseOf(t, f, "unrunnable")
 			did |= changedThen
 		}
 	}
@@ -704,7 +711,7 @@ func (s *scheduler) voidInvalid(rel *model.Relation) {
 	if rel.Void {
 		return
 	}
-	if rel.Effects&model.GuestOK == 0 && f.Node != nil && f.Node.IsGuestKind() && f.Node.Connection != nil &&
+	if rel.Effects&model.GuestOK == 0 && f.Resource != nil && f.Node != nil && f.Node.IsGuestKind() && f.Node.Connection != nil &&
 		t.Resource != nil && t.Resource == f.Node.Connection.Launcher {
 		rel.Void = true
 		s.fault("%s on %s cannot come before %s of the resource that %s runs in; the ordering is ignored", f.Key, f.Node.Name, t.Key, f.Node.Name)

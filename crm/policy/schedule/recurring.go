@@ -164,7 +164,7 @@ func (s *scheduler) whileStopped(r *model.Resource, op *model.Op) {
 				a.Runnable = false
 			}
 			if r.Managed {
-				s.orderBeforeAction(r, stop, a, model.PullThen|model.Gate)
+				s.add(model.Ordering{First: r, FirstAction: down, Then: r, ThenAction: a, Effects: model.PullThen | model.Gate})
 			} else {
 				a.Optional = true
 			}
