@@ -352,13 +352,11 @@ func (p *bundlePlan) container(id, hostname string, rep *model.Replica, contains
 	if p.network != "" {
 		opts.WriteString(" --net=" + p.network)
 	}
-	if contains {
-		port := p.controlPort
-		if port == "" {
-			port = remotePort
-		}
-		opts.WriteString(" -e PCMK_remote_port=" + port)
+	port := p.controlPort
+	if port == "" {
+		port = remotePort
 	}
+	opts.WriteString(" -e PCMK_remote_port=" + port)
 	mount := func(source, target, options string) {
 		opts.WriteString(" -v " + source + ":" + target)
 		if options != "" {
@@ -399,15 +397,14 @@ func (p *bundlePlan) container(id, hostname string, rep *model.Replica, contains
 	params := []cib.NVPair{
 		pair("image", p.image), pair("allow_pull", "true"), pair("force_kill", "false"), pair("reuse", "false"),
 		pair("run_opts", opts.String()), pair("mount_points", mounts.String()),
+		// A contained resource is monitored on its own; here it only matters that the container is up.
+		pair("monitor_cmd", "/bin/true"),
 	}
 	switch {
-	case contains && p.runCommand == "":
-		params = append(params, pair("run_cmd", remoteServer), pair("monitor_cmd", "/bin/true"))
-	case contains:
-		// The contained resource is monitored on its own; here it only matters that the container is up.
-		params = append(params, pair("run_cmd", p.runCommand), pair("monitor_cmd", "/bin/true"))
 	case p.runCommand != "":
 		params = append(params, pair("run_cmd", p.runCommand))
+	case contains:
+		params = append(params, pair("run_cmd", remoteServer))
 	}
 	return &cib.Resource{
 		Kind: cib.Primitive, ID: id, Class: "ocf", Provider: "heartbeat", Type: p.engine,
