@@ -386,7 +386,10 @@ func (c *Core) ReceiveHeartbeat(from NodeID, l LinkID, payload []byte, now Insta
 	if !ls.link.Receive(h.seq, c.now) {
 		return nil
 	}
-	p.everHeard, p.lastHeard = true, c.now
+	p.lastHeard = c.now
+	// The first heartbeat on a link that was called dead does not make the link alive again. A peer that was never
+	// heard stays unknown until one is: that it begins to be heard must not make it lost.
+	p.everHeard = p.everHeard || ls.link.State().Alive()
 	ls.echo, ls.echoAt, ls.echoOK = h.sent, c.now, true
 	if h.flags&flagEcho != 0 {
 		if back := micros(c.now, c.start); back >= h.echo && back-h.echo >= h.held {
