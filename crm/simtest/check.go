@@ -1,0 +1,254 @@
+package simtest
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/quorate/quorate/agents"
+	"github.com/quorate/quorate/crm/controller"
+	"github.com/quorate/quorate/crm/store/command"
+	"github.com/quorate/quorate/membership"
+)
+
+// Limits of the invariants about time.
+const (
+	// startLimit is how long after the loss of quorum an action that was handed out before it may still begin.
+	// It is the time after which a node without a leader begins to stop its resources.
+	startLimit = 5 * time.Second
+	// stopLimit is how long after the loss of quorum a node may still run something: the detection of the dead,
+	// at most twice the dead time, the quorum timeout, and the stops one after the other.
+	stopLimit = 15 * time.Second
+)
+
+// checker holds what the invariants compare.
+type checker struct {
+	w       *world
+	acting  map[uint64]string       // by term
+	votes   map[[2]uint64]uint64    // by raft id and term: for whom
+	states  map[uint64]stateSummary // by index
+	maxTerm uint64
+	calm    bool // no fault has happened yet, so that no fencing may
+	fences  int  // seen so far
+}
+
+// stateSummary is what two states of one index must share. The whole is compared when the cluster is at rest.
+type stateSummary struct {
+	term, revision, status, transition uint64
+	pending, members, fencing, objects int
+}
+
+func summary(s *command.State) stateSummary {
+	return stateSummary{s.Term, s.Revision, s.StatusRevision, s.Transition, len(s.Pending), len(s.Members), len(s.Fencing), len(s.Objects)}
+}
+
+// process looks at a process after an event.
+func (c *checker) process(p *process) {
+	w := c.w
+	s := p.n.State()
+	if s.Index != p.index {
+		if s.Index < p.index {
+			w.violate("I5", "%s: the state goes back from index %d to %d", p.m.name, p.index, s.Index)
+		}
+		p.index = s.Index
+		sum := summary(s)
+		if old, known := c.states[s.Index]; known && old != sum {
+			w.violate("I5", "%s: index %d is %+v, elsewhere it was %+v", p.m.name, s.Index, sum, old)
+		} else if !known {
+			c.states[s.Index] = sum
+		}
+	}
+	fresh := p.n.Fresh()
+	if fresh {
+		if s.Index < p.m.shown && !p.fresh {
+			w.violate("I5", "%s is caught up at index %d, but had shown %d", p.m.name, s.Index, p.m.shown)
+		}
+		p.m.shown = max(p.m.shown, s.Index)
+	}
+	p.fresh = fresh
+	role := p.n.Role()
+	if role.Acting {
+		if other, known := c.acting[role.Term]; known && other != p.m.name {
+			w.violate("I6", "%s and %s both lead term %d", other, p.m.name, role.Term)
+		} else if !known {
+			c.acting[role.Term] = p.m.name
+			c.maxTerm = max(c.maxTerm, role.Term)
+			w.hit("leader")
+		}
+	}
+	if alone := p.n.Alone(); alone && p.alone == 0 {
+		p.alone = w.now
+		w.hit("node alone")
+	} else if !alone {
+		p.alone = 0
+	}
+	if n := len(w.power.log); n > c.fences {
+		c.fences = n
+		if c.calm {
+			w.violate("I20", "%s was fenced by %s before any fault", w.power.log[n-1].target, w.power.log[n-1].by)
+		}
+	}
+}
+
+// promise looks at a message that vouches for what is durable.
+func (c *checker) promise(p *process, m *raftpb.Message) {
+	switch m.GetType() {
+	case raftpb.MsgVoteResp:
+		if m.GetReject() {
+			return
+		}
+		k := [2]uint64{uint64(p.m.raft), m.GetTerm()}
+		if to, voted := c.votes[k]; voted && to != m.GetTo() {
+			c.w.violate("I6", "%s votes for raft id %d in term %d, and has voted for %d", p.m.name, m.GetTo(), m.GetTerm(), to)
+		}
+		c.votes[k] = m.GetTo()
+		if term, vote, _ := p.m.disk.Image().Hard(); term < m.GetTerm() || term == m.GetTerm() && vote != m.GetTo() {
+			c.w.violate("I15", "%s votes for raft id %d in term %d, but its disk has term %d with a vote for %d", p.m.name, m.GetTo(), m.GetTerm(), term, vote)
+		}
+	case raftpb.MsgAppResp:
+		if m.GetReject() {
+			return
+		}
+		if last, _ := p.m.disk.Image().Last(); last < m.GetIndex() {
+			c.w.violate("I15", "%s confirms entry %d, but its disk ends at %d", p.m.name, m.GetIndex(), last)
+		}
+	}
+}
+
+// started looks at a request that a node gives to its runner.
+func (c *checker) started(p *process, req agents.Request) {
+	w := c.w
+	if req.Node != p.m.name {
+		w.violate("I6", "%s starts %s for node %s", p.m.name, req.ID, req.Node)
+	}
+	parts := strings.Split(req.ID, ".")
+	if parts[0] != "a" || len(parts) != 6 {
+		return
+	}
+	term, _ := strconv.ParseUint(parts[1], 10, 64)
+	transition, _ := strconv.ParseUint(parts[2], 10, 64)
+	action, _ := strconv.Atoi(parts[3])
+	if term < p.seen.term {
+		w.violate("I6", "%s runs %s of term %d after one of term %d", p.m.name, req.ID, term, p.seen.term)
+	}
+	p.seen.term = max(p.seen.term, term)
+	key := parts[1] + "." + parts[2] + "." + parts[3]
+	if p.seen.keys[key] {
+		w.violate("I13", "%s runs action %s twice", p.m.name, key)
+	}
+	p.seen.keys[key] = true
+	if transition >= 1<<62 {
+		if req.Operation != agents.OpStop && req.Operation != agents.OpDemote {
+			w.violate("I7", "%s decides %s of %s on its own", p.m.name, req.Operation, req.Resource)
+		}
+		w.hit("own stop")
+		return
+	}
+	if req.Operation == agents.OpStart || req.Operation == agents.OpPromote {
+		if p.n.Alone() {
+			w.violate("I7", "%s begins %s of %s while it is alone", p.m.name, req.Operation, req.Resource)
+		}
+	}
+	id := command.ActionID{Term: term, Transition: transition, Action: action}
+	for i := range p.n.State().Pending {
+		if q := &p.n.State().Pending[i]; q.ID == id {
+			if q.Node != p.m.name || q.Incarnation != uint64(p.inc) {
+				w.violate("I6", "%s runs %s, which is for %s, incarnation %x", p.m.name, req.ID, q.Node, q.Incarnation)
+			}
+			return
+		}
+	}
+	w.violate("I6", "%s runs %s, which is not among the actions handed out", p.m.name, req.ID)
+}
+
+// startAccepted looks at the start of a service.
+func (c *checker) startAccepted(p *process, req agents.Request) {
+	c.w.topology()
+	if since := p.m.cutOff(); since > startLimit {
+		c.w.violate("I7", "%s starts %s, but has had no contact with a majority for %v", p.m.name, req.Resource, since)
+	}
+}
+
+// decision looks at a decision of a leader.
+func (c *checker) decision(p *process, d controller.DecisionRecord) {
+	if d.Err != "" {
+		c.w.violate("policy", "%s cannot decide on index %d: %s", p.m.name, d.Index, d.Err)
+	}
+	if role := p.n.Role(); !role.Acting {
+		c.w.violate("I6", "%s decides although it does not lead", p.m.name)
+	}
+	c.w.hit("decision")
+}
+
+// voters are those of the newest configuration that any process knows.
+func (w *world) voters() []membership.RaftID {
+	var voters []membership.RaftID
+	var newest uint64
+	for _, m := range w.machines {
+		if m.proc != nil && m.proc.index >= newest {
+			if v := m.proc.n.Members().Voters; len(v) > 0 {
+				newest, voters = m.proc.index, v
+			}
+		}
+	}
+	return voters
+}
+
+// topology notes who has contact with a majority, whenever the network or the processes changed.
+func (w *world) topology() {
+	voters := w.voters()
+	if len(voters) == 0 {
+		return
+	}
+	here := func(m *machine) bool { return m != nil && m.proc != nil }
+	leads := map[string]bool{}
+	for _, m := range w.machines {
+		if !here(m) {
+			continue
+		}
+		n := 0
+		for _, v := range voters {
+			if o := w.machineByRaft(v); here(o) && (o == m || w.net.connected(m.id, o.id)) {
+				n++
+			}
+		}
+		leads[m.name] = 2*n > len(voters)
+	}
+	for _, m := range w.machines {
+		quorate := false
+		for _, o := range w.machines {
+			quorate = quorate || here(m) && leads[o.name] && (o == m || w.net.connected(m.id, o.id))
+		}
+		if quorate {
+			m.lostAt = 0
+		} else if m.lostAt == 0 {
+			m.lostAt = max(w.now, 1)
+		}
+	}
+}
+
+// cutOff is how long the machine has had no contact with a majority; 0 = it has.
+func (m *machine) cutOff() time.Duration {
+	if m.lostAt == 0 {
+		return 0
+	}
+	return m.w.now - m.lostAt
+}
+
+// stops checks that nothing runs on a node that has been without quorum for long.
+func (c *checker) stops() {
+	c.w.topology()
+	for _, m := range c.w.machines {
+		p := m.proc
+		if p == nil || c.w.now < p.pausedUntil+stopLimit || c.w.now < p.began+stopLimit || m.cutOff() < stopLimit {
+			continue
+		}
+		for _, name := range sortedServices(m) {
+			if s := m.services[name]; s.active && !s.stopFailed {
+				c.w.violate("I7", "%s still runs %s %v after it lost contact with the majority", m.name, name, m.cutOff())
+			}
+		}
+	}
+}

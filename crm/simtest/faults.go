@@ -1,0 +1,344 @@
+package simtest
+
+import (
+	"slices"
+	"time"
+
+	"github.com/quorate/quorate/membership"
+)
+
+// fault begins something bad and plans its end.
+type fault struct {
+	name  string
+	begin func(w *world, until time.Duration)
+}
+
+// faultTable is in a fixed order, since the seed chooses by number.
+var faultTable = []fault{
+	{"partition", (*world).partition},
+	{"isolate", (*world).isolate},
+	{"one way", (*world).oneWay},
+	{"link down", (*world).linkDown},
+	{"loss", (*world).lossy},
+	{"delay", (*world).delayed},
+	{"crash", (*world).crash},
+	{"crash leader", (*world).crashLeader},
+	{"power loss", (*world).powerLoss},
+	{"power loss of leader", (*world).powerLossLeader},
+	{"pause", (*world).pauseNode},
+	{"slow disk", (*world).slowDisk},
+	{"service fails", (*world).serviceFails},
+	{"start fails", (*world).startFails},
+	{"stop fails", (*world).stopFails},
+	{"switch refuses", (*world).switchRefuses},
+	{"standby", (*world).standbyNode},
+	{"ban", (*world).banResource},
+	{"cleanup", func(w *world, _ time.Duration) { w.operator.cleanup() }},
+}
+
+// faults injects faults until the time is reached.
+func (w *world) faults(until time.Duration) {
+	for w.err == nil && w.now < until {
+		f := faultTable[w.rng.IntN(len(faultTable))]
+		if len(w.cfg.Only) > 0 && !slices.Contains(w.cfg.Only, f.name) {
+			continue
+		}
+		w.hit(f.name)
+		f.begin(w, until)
+		w.topology()
+		gap := w.between(200*time.Millisecond, 6*time.Second)
+		if w.chance(20) {
+			gap = w.between(0, 300*time.Millisecond)
+		}
+		w.run(min(w.now+gap, until))
+	}
+}
+
+// peace changes the cluster without any fault.
+func (w *world) peace(until time.Duration) {
+	for w.err == nil && w.now < until {
+		switch w.rng.IntN(3) {
+		case 0:
+			w.standbyNode(until)
+		case 1:
+			w.banResource(until)
+		case 2:
+			w.serviceFails(until)
+		}
+		w.run(w.now + w.between(2*time.Second, 6*time.Second))
+	}
+}
+
+// heal ends all faults: cuts, slow disks, refusals; machines and processes come back, and the operator cleans up.
+func (w *world) heal() {
+	w.tell("all faults end")
+	for _, k := range w.cutPaths() {
+		for w.net.paths[k].cut > 0 {
+			w.net.block(k.from, k.to, k.link, -1)
+		}
+		w.net.paths[k].loss = 0
+	}
+	w.net.loss, w.net.dup, w.net.late = 0, 0, 0
+	w.net.delay, w.net.jitter = 300*time.Microsecond, 700*time.Microsecond
+	w.power.refuse, w.power.slow = false, 0
+	for _, m := range w.machines {
+		m.fsync = 4 * time.Millisecond
+		for _, name := range sortedServices(m) {
+			m.services[name].noStart, m.services[name].noStop = false, false
+		}
+		m.powerOn()
+		if m.on && m.proc == nil {
+			m.restart(100 * time.Millisecond)
+		}
+		w.operator.standby(m.name, false)
+	}
+	for _, r := range append([]string{"site"}, exclusives...) {
+		w.operator.ban(r, "", false)
+	}
+	w.topology()
+	w.after(10*time.Second, func() { w.operator.cleanup() })
+	w.after(25*time.Second, func() { w.operator.cleanup() })
+}
+
+func (w *world) cutPaths() []pathKey {
+	var out []pathKey
+	for _, a := range w.machines {
+		for _, b := range w.machines {
+			for l := range membership.LinkID(links) {
+				if _, ok := w.net.paths[pathKey{a.id, b.id, l}]; ok {
+					out = append(out, pathKey{a.id, b.id, l})
+				}
+			}
+		}
+	}
+	return out
+}
+
+func (w *world) any() *machine { return w.machines[w.rng.IntN(len(w.machines))] }
+
+// cutFor cuts paths for a while. What heal ended already is not ended twice.
+func (w *world) cutFor(d time.Duration, paths []pathKey) {
+	for _, k := range paths {
+		w.net.block(k.from, k.to, k.link, 1)
+	}
+	w.after(d, func() {
+		for _, k := range paths {
+			if w.net.paths[k].cut > 0 {
+				w.net.block(k.from, k.to, k.link, -1)
+			}
+		}
+		w.tell("a cut of %d paths ends", len(paths))
+		w.topology()
+	})
+}
+
+// both lists the paths between two machines in both directions on all links.
+func both(a, b *machine) (out []pathKey) {
+	for l := range membership.LinkID(links) {
+		out = append(out, pathKey{a.id, b.id, l}, pathKey{b.id, a.id, l})
+	}
+	return out
+}
+
+func (w *world) partition(time.Duration) {
+	side := make([]bool, len(w.machines))
+	for i := range side {
+		side[i] = w.chance(50)
+	}
+	var cut []pathKey
+	for i, a := range w.machines {
+		for j, b := range w.machines[:i] {
+			if side[i] != side[j] {
+				cut = append(cut, both(a, b)...)
+			}
+		}
+	}
+	d := w.between(time.Second, 20*time.Second)
+	w.tell("partition %v for %v", side, d)
+	w.cutFor(d, cut)
+}
+
+func (w *world) isolate(time.Duration) {
+	a := w.any()
+	var cut []pathKey
+	for _, b := range w.machines {
+		if b != a {
+			cut = append(cut, both(a, b)...)
+		}
+	}
+	d := w.between(500*time.Millisecond, 20*time.Second)
+	w.tell("%s isolated for %v", a.name, d)
+	w.cutFor(d, cut)
+}
+
+func (w *world) oneWay(time.Duration) {
+	a, b := w.any(), w.any()
+	if a == b {
+		return
+	}
+	var cut []pathKey
+	for l := range membership.LinkID(links) {
+		cut = append(cut, pathKey{a.id, b.id, l})
+	}
+	d := w.between(500*time.Millisecond, 15*time.Second)
+	w.tell("nothing passes from %s to %s for %v", a.name, b.name, d)
+	w.cutFor(d, cut)
+}
+
+func (w *world) linkDown(time.Duration) {
+	l := membership.LinkID(w.rng.IntN(links))
+	a := w.any()
+	var cut []pathKey
+	for _, b := range w.machines {
+		if b != a {
+			cut = append(cut, pathKey{a.id, b.id, l}, pathKey{b.id, a.id, l})
+		}
+	}
+	d := w.between(time.Second, 10*time.Second)
+	w.tell("link %s of %s down for %v", linkNames[l], a.name, d)
+	w.cutFor(d, cut)
+}
+
+func (w *world) lossy(time.Duration) {
+	loss, dup := w.rng.IntN(30), w.rng.IntN(20)
+	d := w.between(time.Second, 10*time.Second)
+	w.tell("loss of %d %%, duplicates of %d %% for %v", loss, dup, d)
+	w.net.loss, w.net.dup = loss, dup
+	w.after(d, func() { w.net.loss, w.net.dup = 0, 0 })
+}
+
+func (w *world) delayed(time.Duration) {
+	w.net.delay, w.net.jitter = w.between(time.Millisecond, 30*time.Millisecond), w.between(0, 100*time.Millisecond)
+	w.net.late, w.net.lateBy = w.rng.IntN(10), w.between(0, 2*time.Second)
+	d := w.between(time.Second, 10*time.Second)
+	w.tell("delay of %v to %v, %d %% up to %v later, for %v", w.net.delay, w.net.delay+w.net.jitter, w.net.late, w.net.lateBy, d)
+	w.after(d, func() {
+		w.net.delay, w.net.jitter, w.net.late = 300*time.Microsecond, 700*time.Microsecond, 0
+	})
+}
+
+// restart starts the node process after a while, as the runner does.
+func (m *machine) restart(d time.Duration) {
+	boot := m.boot
+	m.w.after(d, func() {
+		if m.on && m.boot == boot && m.proc == nil {
+			m.start()
+			m.w.topology()
+		}
+	})
+}
+
+func (w *world) crashOf(m *machine) {
+	if m.proc == nil {
+		return
+	}
+	m.kill(true)
+	d := w.between(20*time.Millisecond, 500*time.Millisecond)
+	if w.chance(20) {
+		d = w.between(time.Second, 6*time.Second)
+	}
+	m.restart(d)
+}
+
+func (w *world) crash(time.Duration) { w.crashOf(w.any()) }
+
+func (w *world) leader() *machine {
+	for _, m := range w.machines {
+		if m.proc != nil && m.proc.n.Role().Acting {
+			return m
+		}
+	}
+	return nil
+}
+
+func (w *world) crashLeader(time.Duration) {
+	if m := w.leader(); m != nil {
+		w.crashOf(m)
+	}
+}
+
+func (w *world) powerLossOf(m *machine) {
+	if !m.on {
+		return
+	}
+	m.powerOff("it loses power")
+	boot := m.boot
+	w.after(w.between(2*time.Second, 20*time.Second), func() {
+		if m.boot == boot {
+			m.powerOn()
+			w.topology()
+		}
+	})
+}
+
+func (w *world) powerLoss(time.Duration) { w.powerLossOf(w.any()) }
+
+func (w *world) powerLossLeader(time.Duration) {
+	if m := w.leader(); m != nil {
+		w.powerLossOf(m)
+	}
+}
+
+func (w *world) pauseNode(time.Duration) {
+	m := w.any()
+	if m.proc == nil || w.now < m.proc.pausedUntil {
+		return
+	}
+	d := w.between(50*time.Millisecond, 1200*time.Millisecond)
+	if w.chance(30) {
+		d = w.between(time.Second, 12*time.Second)
+	}
+	w.tell("%s paused for %v", m.name, d)
+	m.proc.pause(d)
+}
+
+func (w *world) slowDisk(time.Duration) {
+	m := w.any()
+	m.fsync = w.between(50*time.Millisecond, 900*time.Millisecond)
+	w.tell("disk of %s takes up to %v", m.name, m.fsync)
+	w.after(w.between(time.Second, 8*time.Second), func() { m.fsync = 4 * time.Millisecond })
+}
+
+func (w *world) serviceFails(time.Duration) {
+	m := w.any()
+	for _, name := range sortedServices(m) {
+		if s := m.services[name]; s.active && !s.broken && w.chance(40) {
+			s.broken = true
+			w.tell("%s on %s fails", name, m.name)
+			return
+		}
+	}
+}
+
+func (w *world) startFails(time.Duration) {
+	m := w.any()
+	m.service(exclusives[w.rng.IntN(len(exclusives))]).noStart = true
+}
+
+func (w *world) stopFails(time.Duration) {
+	m := w.any()
+	m.service(exclusives[w.rng.IntN(len(exclusives))]).noStop = true
+}
+
+func (w *world) switchRefuses(time.Duration) {
+	w.power.refuse = w.chance(50)
+	w.power.slow = w.between(0, 3*time.Second)
+	d := w.between(time.Second, 8*time.Second)
+	w.tell("switch refuses %v, takes %v more, for %v", w.power.refuse, w.power.slow, d)
+	w.after(d, func() { w.power.refuse, w.power.slow = false, 0 })
+}
+
+func (w *world) standbyNode(time.Duration) {
+	m := w.any()
+	w.operator.standby(m.name, true)
+	w.after(w.between(time.Second, 10*time.Second), func() { w.operator.standby(m.name, false) })
+}
+
+func (w *world) banResource(time.Duration) {
+	r := exclusives[w.rng.IntN(len(exclusives))]
+	if r == "web" {
+		r = "site"
+	}
+	w.operator.ban(r, w.any().name, true)
+	w.after(w.between(time.Second, 10*time.Second), func() { w.operator.ban(r, "", false) })
+}
