@@ -1,6 +1,7 @@
 package unpack
 
 import (
+	"slices"
 	"sort"
 	"strings"
 
@@ -124,6 +125,10 @@ func (u *unpacker) transientAttributes(n *model.Node, s *cib.NodeState) {
 			u.siteName(n)
 		}
 	}
+	for _, more := range u.capacities(s.Utilization) {
+		n.Capacity = setCapacity(n.Capacity, more)
+		n.Utilization = setCapacity(n.Utilization, more)
+	}
 	n.FailureAttributes = nil
 	for name, v := range n.Attributes {
 		if strings.HasPrefix(name, "fail-count-") || strings.HasPrefix(name, "last-failure-") {
@@ -137,6 +142,16 @@ func (u *unpacker) transientAttributes(n *model.Node, s *cib.NodeState) {
 	if values.True(n.Attributes["maintenance"]) {
 		n.Maintenance = true
 	}
+}
+
+// setCapacity sets one attribute in a list that is sorted by name.
+func setCapacity(list []model.Capacity, c model.Capacity) []model.Capacity {
+	at, found := slices.BinarySearchFunc(list, c, func(x, y model.Capacity) int { return strings.Compare(x.Name, y.Name) })
+	if found {
+		list[at] = c
+		return list
+	}
+	return slices.Insert(list, at, c)
 }
 
 // discovery reads the attribute that disables probes (spec/01-inputs.md 5.2).
