@@ -81,6 +81,7 @@ func CloneSets(list []AttributeSet) []AttributeSet { return each(list, Attribute
 func (s AttributeSet) Clone() AttributeSet {
 	s.Rules = CloneRules(s.Rules)
 	s.Pairs = slices.Clone(s.Pairs)
+	s.Comments = slices.Clone(s.Comments)
 	return s
 }
 
@@ -100,6 +101,7 @@ func cloneRule(r rule.Rule) rule.Rule {
 			x := *c.Date
 			if x.Duration != nil {
 				d := *x.Duration
+				d.Extra = slices.Clone(d.Extra)
 				x.Duration = &d
 			}
 			if x.Spec != nil {

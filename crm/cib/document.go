@@ -74,7 +74,7 @@ type Configuration struct {
 // Unknown is an XML element that the model does not know, kept to be named in a warning and, where
 // harmless, written back.
 type Unknown struct {
-	Parent string // element path of the parent, such as "configuration/resources"
+	Parent string // element path of the parent, such as "configuration/resources"; "" in Resource.Unknown
 	XML    string // the element as compact XML
 	Pos    Pos    `cbor:"-" json:"-"`
 }

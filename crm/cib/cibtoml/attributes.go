@@ -112,7 +112,7 @@ func (c *codec) checkOption(v *node, name, text string, f setForm) {
 
 // short reports whether a set can be written as a table of names and values.
 func (c *codec) short(s *cib.AttributeSet, f setForm) bool {
-	if s.ID != f.id || s.IDRef != "" || s.Score != "" || len(s.Rules) > 0 {
+	if s.ID != f.id || len(s.Comments) > 0 || s.IDRef != "" || s.Score != "" || len(s.Rules) > 0 {
 		return false
 	}
 	seen := make(map[string]bool, len(s.Pairs))
@@ -136,6 +136,7 @@ func (c *codec) set(i int, s *cib.AttributeSet, f setForm) {
 	if c.reading {
 		s.Pos = c.n.pos
 	}
+	c.list("comments", &s.Comments)
 	c.text("id-ref", &s.IDRef)
 	id := numbered(f.id, i)
 	if s.IDRef != "" {
@@ -343,6 +344,16 @@ func (c *codec) condition(x *rule.Condition, id, ruleID string) {
 					p    *string
 				}{{"years", &l.Years}, {"months", &l.Months}, {"weeks", &l.Weeks}, {"days", &l.Days}, {"hours", &l.Hours}, {"minutes", &l.Minutes}, {"seconds", &l.Seconds}} {
 					c.value(f.name, f.p)
+				}
+				extra := make([]cib.Attr, len(l.Extra))
+				for i, a := range l.Extra {
+					extra[i] = cib.Attr{Name: a[0], Value: a[1]}
+				}
+				c.attrs("extra", &extra)
+				if c.reading {
+					for _, a := range extra {
+						l.Extra = append(l.Extra, [2]string{a.Name, a.Value})
+					}
 				}
 			})
 			if c.reading && c.n.get("spec") != nil {

@@ -267,6 +267,7 @@ func mainSet(s *cib.AttributeSet) bool {
 // "name"; others are in extra, and ids that differ from the usual ones in ids.
 func (c *codec) cluster(s *cib.AttributeSet) {
 	const name = "cluster-name"
+	c.list("comments", &s.Comments)
 	if !c.reading {
 		known := func(p cib.NVPair) bool {
 			o := cib.PropertyOption(p.Name)

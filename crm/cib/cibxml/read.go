@@ -158,6 +158,12 @@ func (d *decoder) unknown(list *[]cib.Unknown) {
 	*list = append(*list, u)
 }
 
+// unknownPart does the same in a resource, which is itself the parent.
+func (d *decoder) unknownPart(r *cib.Resource) {
+	d.unknown(&r.Unknown)
+	r.Unknown[len(r.Unknown)-1].Parent = ""
+}
+
 // copyElement writes the open element as compact XML and reads it to its end.
 func (d *decoder) copyElement(b *bytes.Buffer) {
 	name := string(d.name)

@@ -97,7 +97,7 @@ func (d *decoder) defaults(list *[]cib.AttributeSet) {
 
 // attributeSet reads a block of name/value pairs.
 func (d *decoder) attributeSet(list *[]cib.AttributeSet) {
-	s := cib.AttributeSet{Pos: d.at()}
+	s := cib.AttributeSet{Pos: d.at(), Comments: d.takeComments()}
 	for i := range d.attrs {
 		a := &d.attrs[i]
 		switch string(a.name) {
@@ -275,7 +275,7 @@ func (d *decoder) dateExpression() *rule.DateExpression {
 				if f := durationField(x.Duration, string(a.name)); f != nil {
 					*f = d.str(a)
 				} else {
-					d.unknownAttribute(a)
+					x.Duration.Extra = append(x.Duration.Extra, [2]string{d.strings.intern(a.name), d.str(a)})
 				}
 			}
 			d.leaf()
@@ -442,23 +442,23 @@ func (d *decoder) resource(top bool) *cib.Resource {
 			d.attributeSet(&r.Utilization)
 		case "operations":
 			if !agent {
-				d.unknown(&r.Unknown)
+				d.unknownPart(r)
 				continue
 			}
 			d.operations(&r.Operations)
 		case "docker", "podman", "rkt", "network", "storage":
 			if r.Kind != cib.Bundle {
-				d.unknown(&r.Unknown)
+				d.unknownPart(r)
 				continue
 			}
 			d.bundlePart(r.Bundle)
 		default:
 			if agent {
-				d.unknown(&r.Unknown)
+				d.unknownPart(r)
 			} else if m := d.resource(false); m != nil {
 				r.Members = append(r.Members, m)
 			} else {
-				d.unknown(&r.Unknown)
+				d.unknownPart(r)
 			}
 		}
 	}

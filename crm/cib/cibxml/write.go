@@ -106,6 +106,43 @@ func WriteNode(n *cib.Node) []byte {
 	return w.Bytes()
 }
 
+// WriteObject returns the element of one object of the configuration, as cib.Objects names it. The settings
+// of the cluster are processing instructions.
+func WriteObject(kind string, o cib.Object) []byte {
+	var w writer
+	switch {
+	case o.Cluster != nil:
+		w.cluster(o.Cluster)
+	case o.Set != nil && kind == cib.KindProperties:
+		w.set("cluster_property_set", o.Set)
+	case o.Set != nil:
+		w.set("meta_attributes", o.Set)
+	case o.Node != nil:
+		w.node(o.Node)
+	case o.Resource != nil:
+		w.resource(o.Resource)
+	case o.Constraint != nil:
+		w.constraint(o.Constraint)
+	case o.Level != nil:
+		w.level(o.Level)
+	case o.Tag != nil:
+		w.tagElement(o.Tag)
+	case o.Role != nil:
+		w.role(o.Role)
+	case o.User != nil:
+		w.user(o.User)
+	case o.Target != nil && kind == cib.KindACLGroup:
+		w.target("acl_group", o.Target)
+	case o.Target != nil:
+		w.target("acl_target", o.Target)
+	case o.Alert != nil:
+		w.alert(o.Alert)
+	case o.Unknown != nil:
+		w.unknown([]cib.Unknown{*o.Unknown}, "")
+	}
+	return w.Bytes()
+}
+
 // writer writes elements. After start, attributes may follow until the next start or end.
 type writer struct {
 	bytes.Buffer
@@ -301,16 +338,7 @@ func (w *writer) configuration(c *cib.Configuration) {
 		w.end(name)
 	}
 	w.start("configuration")
-	for i := range c.Cluster.Links {
-		l := &c.Cluster.Links[i]
-		w.instruction("quorate-link", "name", l.Name, "priority", nonZero(l.Priority), "disabled", yes(l.Disabled))
-	}
-	if t := c.Cluster.Timing; t != (cib.TimingSettings{}) {
-		w.instruction("quorate-timing", "profile", t.Profile, "heartbeat", t.Heartbeat, "dead-after", t.DeadAfter, "quorum-timeout", t.QuorumTimeout)
-	}
-	if p := c.Cluster.Ports; p != (cib.PortSettings{}) {
-		w.instruction("quorate-ports", "stream", nonZero(p.Stream), "datagram", nonZero(p.Datagram))
-	}
+	w.cluster(&c.Cluster)
 	section("crm_config", true, 0, func() { w.sets("cluster_property_set", c.Properties) })
 	section("nodes", true, 0, func() {
 		for i := range c.Nodes {
@@ -362,6 +390,20 @@ func (w *writer) configuration(c *cib.Configuration) {
 	w.end("configuration")
 }
 
+// cluster writes what Pacemaker's schema has no place for.
+func (w *writer) cluster(c *cib.ClusterSettings) {
+	for i := range c.Links {
+		l := &c.Links[i]
+		w.instruction("quorate-link", "name", l.Name, "priority", nonZero(l.Priority), "disabled", yes(l.Disabled))
+	}
+	if t := c.Timing; t != (cib.TimingSettings{}) {
+		w.instruction("quorate-timing", "profile", t.Profile, "heartbeat", t.Heartbeat, "dead-after", t.DeadAfter, "quorum-timeout", t.QuorumTimeout)
+	}
+	if p := c.Ports; p != (cib.PortSettings{}) {
+		w.instruction("quorate-ports", "stream", nonZero(p.Stream), "datagram", nonZero(p.Datagram))
+	}
+}
+
 func nonZero(n int) string {
 	if n == 0 {
 		return ""
@@ -383,6 +425,7 @@ func (w *writer) sets(element string, list []cib.AttributeSet) {
 }
 
 func (w *writer) set(element string, s *cib.AttributeSet) {
+	w.comments(s.Comments)
 	w.start(element)
 	w.opt("id", s.ID)
 	w.opt("id-ref", s.IDRef)
@@ -462,6 +505,11 @@ func (w *writer) date(x *rule.DateExpression) {
 		w.start("duration")
 		for _, name := range durationNames {
 			w.opt(name, *durationField(x.Duration, name))
+		}
+		for _, a := range x.Duration.Extra {
+			if validXMLName(a[0]) && durationField(x.Duration, a[0]) == nil {
+				w.attr(a[0], a[1])
+			}
 		}
 		w.end("duration")
 	}

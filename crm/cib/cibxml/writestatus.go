@@ -1,6 +1,7 @@
 package cibxml
 
 import (
+	"math"
 	"strconv"
 
 	"github.com/quorate/quorate/crm/cib"
@@ -88,7 +89,7 @@ func (w *writer) historyOp(o *cib.HistoryOp) {
 	w.number("call-id", o.CallID, -1)
 	w.number("rc-code", int64(o.RC), cib.NoRC)
 	w.number("op-status", int64(o.Status), cib.NoStatus)
-	w.number("interval", o.Interval, -1)
+	w.number("interval", o.Interval, math.MinInt64) // always there
 	w.number("last-rc-change", o.LastRCChange, -1)
 	w.number("last-run", o.LastRun, -1)
 	w.number("exec-time", o.ExecTime, -1)
