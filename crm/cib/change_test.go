@@ -159,12 +159,13 @@ func TestDescribe(t *testing.T) {
 	db.Params[0].Pairs[0].Value = "2 "
 	db.Params[0].Rules[0].Conditions[0].Attribute.Value = "beta"
 	db.Operations.List[0].Extra[0].Value = "30s"
+	db.Params[0].Pairs = append(db.Params[0].Pairs, cib.NVPair{ID: "s1", Name: "password", Value: "hush"}, cib.NVPair{ID: "s2", Name: "token", Value: "ref:file:/t"})
 	db.Meta[0].Pairs = append(db.Meta[0].Pairs, cib.NVPair{ID: "n", Name: "priority", Value: "5"})
 	c.Resources[3].Meta[0].ID = "other"
 	c.Resources[4].Members[0].Members[0].Type = "Stateful"
 	c.Constraints[0].Score = "200"
 	c.Constraints[3].Role = ""
-	c.Constraints = slices.Delete(c.Constraints, 7, 8)
+	c.Constraints = slices.Delete(c.Constraints, 8, 9)
 	c.Tags = append(c.Tags, cib.Tag{ID: "new", Refs: []string{"db"}})
 	c.Nodes[0], c.Nodes[1] = c.Nodes[1], c.Nodes[0]
 	c.Properties[0].Pairs[0].Value = "freeze"
@@ -175,6 +176,8 @@ func TestDescribe(t *testing.T) {
 > node beta (order)
 ~ primitive db: params rule: #uname eq string: literal: alpha and (x defined and x eq "") [score 0] -> #uname eq string: literal: beta and (x defined and x eq "") [score 0]
 ~ primitive db: params fake: 1 -> "2 "
+~ primitive db: params password: (hidden) added
+~ primitive db: params token: ref:file:/t added
 ~ primitive db: meta[db-m] priority: 5 added
 ~ primitive db: op monitor 10s: on-fail=restart role=Started timeout=20s -> on-fail=restart role=Started timeout=30s
 ~ group g: ids or notes only

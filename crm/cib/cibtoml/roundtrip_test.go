@@ -134,3 +134,49 @@ func TestEverything(t *testing.T) {
 		t.Errorf("Write() =\n%s\nwant\n%s", got, want)
 	}
 }
+
+// TestEverything_IsEverything checks that the document of TestEverything sets every field of the model, so
+// that a new field which the form forgets fails there.
+func TestEverything_IsEverything(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile(filepath.Join("..", "cibxml", "testdata", "everything.xml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, _, err := cibxml.Read(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := make(map[string]bool)
+	all := make(map[string]bool)
+	var walk func(v reflect.Value)
+	walk = func(v reflect.Value) {
+		switch v.Kind() {
+		case reflect.Pointer:
+			if !v.IsNil() {
+				walk(v.Elem())
+			}
+		case reflect.Slice:
+			for i := range v.Len() {
+				walk(v.Index(i))
+			}
+		case reflect.Struct:
+			for i := range v.NumField() {
+				name := v.Type().Name() + "." + v.Type().Field(i).Name
+				all[name] = true
+				if !v.Field(i).IsZero() {
+					set[name] = true
+				}
+				walk(v.Field(i))
+			}
+		}
+	}
+	walk(reflect.ValueOf(doc.Config))
+	// Unknown elements are added by TestEverything itself; the last has its zero value as its meaning.
+	elsewhere := []string{"Configuration.Extra", "Resource.Unknown"}
+	for name := range all {
+		if !set[name] && !slices.Contains(elsewhere, name) {
+			t.Errorf("no object of everything.xml sets %s", name)
+		}
+	}
+}
