@@ -17,6 +17,8 @@ import (
 //     ~ primitive web: params configfile: /etc/a -> /etc/b
 //   - location l1
 //     > group g (order)
+//
+// Values of parameters that hold passwords or keys by their name are not shown.
 func Describe(old *Document, changes []Change) []string {
 	var out []string
 	for i := range changes {
@@ -59,30 +61,40 @@ func title(c *Change, o *Object) string {
 	return kind + " " + c.ID
 }
 
-type line struct{ key, value string }
+type line struct {
+	key, value string
+	secret     bool // the value must not be shown
+}
+
+func (l line) shown() string {
+	if l.secret {
+		return "(hidden)"
+	}
+	return shown(l.value)
+}
 
 // differences returns one line for each value in which two objects differ, without ids of parts.
 func differences(a, b Object) []string {
 	before, after := lines(&a), lines(&b)
-	old := make(map[string]string, len(before))
+	old := make(map[string]line, len(before))
 	for _, l := range before {
-		old[l.key] = l.value
+		old[l.key] = l
 	}
 	var out []string
 	seen := make(map[string]bool, len(after))
 	for _, l := range after {
 		seen[l.key] = true
-		value, had := old[l.key]
+		was, had := old[l.key]
 		switch {
 		case !had:
-			out = append(out, l.key+": "+shown(l.value)+" added")
-		case value != l.value:
-			out = append(out, l.key+": "+shown(value)+" -> "+shown(l.value))
+			out = append(out, l.key+": "+l.shown()+" added")
+		case was.value != l.value:
+			out = append(out, l.key+": "+was.shown()+" -> "+l.shown())
 		}
 	}
 	for _, l := range before {
 		if !seen[l.key] {
-			out = append(out, l.key+": "+shown(l.value)+" removed")
+			out = append(out, l.key+": "+l.shown()+" removed")
 		}
 	}
 	return out
@@ -121,7 +133,7 @@ func (f *flattener) always(key, value string) {
 	if n := f.seen[key]; n > 1 {
 		key += " #" + strconv.Itoa(n)
 	}
-	f.out = append(f.out, line{key, value})
+	f.out = append(f.out, line{key: key, value: value})
 }
 
 func (f *flattener) attrs(prefix string, list []Attr) {
@@ -150,6 +162,7 @@ func (f *flattener) sets(prefix string, list []AttributeSet) {
 				f.always(strings.TrimSpace(name+" "+p.Name), "(no value)")
 			default:
 				f.always(strings.TrimSpace(name+" "+p.Name), p.Value)
+				f.out[len(f.out)-1].secret = SecretName(p.Name) && !strings.HasPrefix(p.Value, "ref:")
 			}
 		}
 	}
@@ -396,14 +409,14 @@ func attrFields(list []Attr) [][2]string {
 }
 
 func (f *flattener) constraint(c *Constraint) {
-	for _, p := range []line{
+	for _, p := range [][2]string{
 		{"resource", c.Resource}, {"pattern", c.Pattern}, {"score", c.Score}, {"score-attribute", c.ScoreAttribute}, {"role", c.Role},
 		{"node", c.Node}, {"resource-discovery", c.Discovery}, {"with", c.With}, {"with-role", c.WithRole}, {"node-attribute", c.NodeAttribute},
 		{"influence", c.Influence}, {"instance", c.Instance}, {"with-instance", c.WithInstance}, {"first", c.First}, {"first-action", c.FirstAction},
 		{"first-instance", c.FirstInstance}, {"then", c.Then}, {"then-action", c.ThenAction}, {"then-instance", c.ThenInstance}, {"kind", c.OrderKind},
 		{"symmetrical", c.Symmetrical}, {"require-all", c.RequireAll}, {"ticket", c.Ticket}, {"loss-policy", c.LossPolicy},
 	} {
-		f.add(p.key, p.value)
+		f.add(p[0], p[1])
 	}
 	for i := range c.Sets {
 		s := &c.Sets[i]
