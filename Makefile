@@ -6,7 +6,7 @@ PREFIX      ?= /usr
 SYSCONFDIR  ?= /etc
 DESTDIR     ?=
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@2026.1
+STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 LDFLAGS      = -s -w -X github.com/quorate/quorate/crm/version.Version=$(VERSION)
 export CGO_ENABLED = 0
 

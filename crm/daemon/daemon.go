@@ -60,14 +60,13 @@ type process struct {
 	started time.Time
 	client  *runner.Client
 
-	mu      sync.Mutex // guards what follows
-	inst    *instance  // nil while the node is in no cluster
-	runs    []runner.RunInfo
-	hello   bool
-	early   []agents.Result
-	setup   sync.Mutex // only one init or join at a time
-	begin   chan struct{}
-	leaving bool
+	mu    sync.Mutex // guards what follows
+	inst  *instance  // nil while the node is in no cluster
+	runs  []runner.RunInfo
+	hello bool
+	early []agents.Result
+	setup sync.Mutex // only one init or join at a time
+	begin chan struct{}
 }
 
 // RunNode is the node process. It is started by the runner, with the connection to it and the API socket as

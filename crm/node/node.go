@@ -373,9 +373,7 @@ func (n *Node) replicate() bool {
 		n.role(out.Role)
 		progress = true
 	}
-	for _, r := range n.con.read(out.Reads) {
-		n.out.Replies = append(n.out.Replies, r)
-	}
+	n.out.Replies = append(n.out.Replies, n.con.read(out.Reads)...)
 	kinds, lost := n.con.dropped(out.Dropped)
 	n.out.Replies = append(n.out.Replies, lost...)
 	for _, k := range kinds {
@@ -477,10 +475,13 @@ func (n *Node) nameOf(id membership.RaftID) string {
 // work lets the cores do what is due now.
 func (n *Node) work() {
 	n.con.refresh(n.now, nil)
-	if n.leaderHeard() {
+	heard := n.leaderHeard()
+	if heard {
 		n.member.LeaderHeard(time.Duration(n.now))
 	}
-	n.member.Applied(n.con.state, n.con.fresh)
+	// Raft may know a leader over its streams that membership does not hear: the others are about to fence this
+	// node then, so it begins nothing for them.
+	n.member.Applied(n.con.state, n.con.fresh && heard)
 	n.member.Tick(time.Duration(n.now), n.wall)
 	for _, p := range n.member.Do() {
 		n.do(p)

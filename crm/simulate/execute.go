@@ -44,11 +44,11 @@ func ParseOpSpec(s string) (OpSpec, error) {
 		if at >= 0 {
 			fields++
 		}
-		return spec, fmt.Errorf("Invalid operation spec: %s.  Only found %d fields", s, fields)
+		return spec, specError(s, fields)
 	}
 	interval, err := strconv.ParseInt(key[at+1:], 10, 64)
 	if err != nil {
-		return spec, fmt.Errorf("Invalid operation spec: %s.  Only found 1 fields", s)
+		return spec, specError(s, 1)
 	}
 	name := key[:at]
 	task := ""
@@ -60,7 +60,7 @@ func ParseOpSpec(s string) (OpSpec, error) {
 	if task == "" {
 		i := strings.LastIndexByte(name, '_')
 		if i <= 0 {
-			return spec, fmt.Errorf("Invalid operation spec: %s.  Only found 2 fields", s)
+			return spec, specError(s, 2)
 		}
 		name, task = name[:i], name[i+1:]
 	}
@@ -74,6 +74,19 @@ func ParseOpSpec(s string) (OpSpec, error) {
 
 // featureSet is the crm_feature_set that simulated history entries carry.
 const featureSet = "3.20.5"
+
+// SpecError says that a text is not an operation with a result. Its words are those of Pacemaker's tool.
+type SpecError struct {
+	Spec  string
+	Found int // parts that were found, of three
+}
+
+// Error implements error.
+func (e *SpecError) Error() string {
+	return fmt.Sprintf("Invalid operation spec: %s.  Only found %d fields", e.Spec, e.Found)
+}
+
+func specError(spec string, found int) error { return &SpecError{spec, found} }
 
 // Event is one thing that happened while a transition was simulated, in order.
 type Event struct {
