@@ -10,20 +10,17 @@ import (
 	"github.com/quorate/quorate/crm/rule"
 )
 
-// Describe returns changes of old in words, one line for each object that is added, removed or moved, and
-// for each value of a changed object:
-//
-//   - primitive vip
-//     ~ primitive web: params configfile: /etc/a -> /etc/b
-//   - location l1
-//     > group g (order)
-//
-// Values of parameters that hold passwords or keys by their name are not shown.
+// Describe returns changes of old in words. There is a line for each object that is added ("+ primitive
+// vip"), removed ("- location l1") or moved ("> group g (order)"), and for each value of a changed object ("~
+// primitive web: params configfile: /etc/a -> /etc/b"). Values of parameters that hold passwords or keys by
+// their name are not shown.
 func Describe(old *Document, changes []Change) []string {
+	was := make(map[string]Object)
+	Objects(&old.Config, func(kind, id string, o Object) { was[ObjectKey(kind, id)] = o })
 	var out []string
 	for i := range changes {
 		c := &changes[i]
-		before, had := FindObject(&old.Config, c.Kind, c.ID)
+		before, had := was[c.Key()]
 		switch {
 		case c.Object == nil:
 			out = append(out, "- "+title(c, &before))
