@@ -269,15 +269,15 @@ func Find(r *model.Resource, key string, node *model.Node) *model.Action {
 	return nil
 }
 
-// FindTask returns the first created action of r with the task and no interval on node; a nil node means
+// FindTask returns the last created action of r with the task and no interval on node; a nil node means
 // any. nil = none. An action that became a cancellation is found by its new task only.
 func FindTask(r *model.Resource, task string, node *model.Node) *model.Action {
 	list := r.Others
 	if task == TaskMonitor {
 		list = r.Actions
 	}
-	for _, a := range list {
-		if (node == nil || a.Node == node) && a.Interval == 0 && a.Task == task {
+	for i := len(list) - 1; i >= 0; i-- {
+		if a := list[i]; (node == nil || a.Node == node) && a.Interval == 0 && a.Task == task {
 			return a
 		}
 	}

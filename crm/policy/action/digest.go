@@ -120,12 +120,10 @@ func Compare(c *model.Cluster, r *model.Resource, node *model.Node, entry *cib.H
 
 func verdict(c *model.Cluster, r *model.Resource, task string, entry *cib.HistoryOp, set []transition.Attr) Verdict {
 	if entry.RestartDigest != "" {
-		restart := set
-		if entry.ForceRestart != "" {
-			names := strings.Fields(entry.ForceRestart)
-			restart = without(set, func(name string) bool { return !slices.Contains(names, name) })
-		}
-		if transition.Digest(restart) != entry.RestartDigest {
+		names := strings.Fields(entry.ForceRestart)
+		restart := without(set, func(name string) bool { return !slices.Contains(names, name) })
+		// Without the list of names, all parameters count; with an empty one, none does.
+		if transition.Digest(restart) != entry.RestartDigest && (len(names) > 0 || transition.Digest(set) != entry.RestartDigest) {
 			return Restart
 		}
 	}

@@ -233,6 +233,9 @@ func (w *attributes) opMeta(a *model.Action) map[string]string {
 	return action.OpMeta(w.c, r, task, a.Interval).Meta
 }
 
+// elementNames are the XML elements of the kinds of resources.
+var elementNames = [...]string{cib.Primitive: "primitive", cib.Group: "group", cib.Clone: "clone", cib.Bundle: "bundle"}
+
 // lockOf is the time since when the resource of an action is locked to the action's node, 0 = it is not.
 func lockOf(a *model.Action) int64 {
 	r := a.Resource
@@ -250,7 +253,7 @@ func (w *attributes) refer(r *model.Resource) *transition.ResourceRef {
 	if w.referred == r {
 		return w.reference
 	}
-	ref := &transition.ResourceRef{Element: "primitive", Class: r.Class, Provider: r.Provider, Type: r.Type}
+	ref := &transition.ResourceRef{Element: elementNames[r.Kind], Class: r.Class, Provider: r.Provider, Type: r.Type}
 	switch {
 	case r.Removed && r.HistoryID != "":
 		ref.ID, ref.LongID = r.HistoryID, r.ID

@@ -123,12 +123,18 @@ func (s *scheduler) relateFencingTo(r *model.Resource, fence *model.Action) {
 		case model.RequiresFencing:
 			action.Relate(c, fence, a, model.Seq)
 		case model.RequiresQuorum:
-			if a.Task == start && n.Kind != model.BundleNode && r.Allowed.At(n).Present && !knownAnywhere(r, n) {
+			if a.Task == start && isAllowed(r, n) && !knownAnywhere(r, n) {
 				action.Relate(c, fence, a, model.Seq|model.Gate)
 			}
 		}
 	}
 	s.implied(r, fence)
+}
+
+// isAllowed reports whether n is one of the nodes that r was given a score for, even if one that forbids it.
+func isAllowed(r *model.Resource, n *model.Node) bool {
+	e := r.Allowed.At(n)
+	return e.Present && !e.Hidden
 }
 
 // knownAnywhere reports whether the state of r on n is known; for a member of an anonymous clone whether

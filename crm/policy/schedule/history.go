@@ -53,7 +53,7 @@ func (s *scheduler) checkDeferred() {
 
 func (s *scheduler) checkResource(r *model.Resource, n *model.Node, h *cib.ResourceHistory, deferred bool) {
 	c := s.c
-	if r.Kind != cib.Primitive || deferred && !action.UsesHostAddress(c, r) {
+	if deferred && !action.UsesHostAddress(c, r) {
 		return
 	}
 	changed := h.Class != r.Class || h.Provider != r.Provider || h.Type != r.Type
@@ -63,7 +63,8 @@ func (s *scheduler) checkResource(r *model.Resource, n *model.Node, h *cib.Resou
 			s.cleanUp(r, n)
 		}
 		return
-	case !isActiveOn(r, n):
+	case !isActiveOn(r, n) || r.Kind != cib.Primitive:
+		// The id may have been that of a primitive once.
 		if changed && !deferred {
 			s.cleanUp(r, n)
 		}
@@ -152,7 +153,7 @@ func (s *scheduler) checkOperation(r *model.Resource, n *model.Node, e *cib.Hist
 	case action.Same:
 		return false
 	case action.Restart:
-		s.forceRestart(r, task, e.Interval)
+		s.forceRestart(r, n, task, e.Interval)
 		return true
 	}
 	switch {
@@ -160,20 +161,20 @@ func (s *scheduler) checkOperation(r *model.Resource, n *model.Node, e *cib.Hist
 		action.Unfence(c, r, n, "Device parameters changed (reschedule)", nil)
 		action.Recurring(c, r, task, e.Interval, n, true).Reschedule = true
 	case e.RestartDigest != "":
-		action.Unfence(c, r, nil, "Device parameters changed (reload)", nil)
+		action.Unfence(c, r, n, "Device parameters changed (reload)", nil)
 		s.reload(r, n)
 	default:
-		s.forceRestart(r, task, e.Interval)
+		s.forceRestart(r, n, task, e.Interval)
 	}
 	return true
 }
 
 // forceRestart makes the start of r required, wherever it will be placed, and with it the stop.
-func (s *scheduler) forceRestart(r *model.Resource, task string, intervalMS int64) {
+func (s *scheduler) forceRestart(r *model.Resource, n *model.Node, task string, intervalMS int64) {
 	a := action.New(s.c, r, action.Key(r.ID, task, intervalMS), task, nil, false)
 	a.Interval = intervalMS
 	action.Because(a, "resource definition change", true)
-	action.Unfence(s.c, r, nil, "Device parameters changed", nil)
+	action.Unfence(s.c, r, n, "Device parameters changed", nil)
 }
 
 // reload gives a running resource its new parameters without a restart (spec/04-actions.md 9.2).
@@ -199,6 +200,9 @@ func (s *scheduler) cleanUp(r *model.Resource, n *model.Node) {
 		return
 	}
 	action.Delete(s.c, r, n, false)
+	if r.Kind != cib.Primitive {
+		return // what it was is gone, and what it is now has nothing to do with it
+	}
 	s.order(r, stop, r, action.TaskDelete, model.Seq)
 	s.order(r, action.TaskDelete, r, start, model.Seq)
 }

@@ -52,7 +52,7 @@ func (s *scheduler) internalPrimitive(r *model.Resource) {
 
 	if !r.FenceDevice && r.Unfencing && s.c.UnfencingInUse {
 		for _, n := range s.c.Nodes {
-			if !r.Allowed.At(n).Present {
+			if !isAllowed(r, n) {
 				continue
 			}
 			u := action.FenceAction(s.c, n, "on", true, "")
@@ -77,7 +77,7 @@ func (s *scheduler) loads(r *model.Resource) {
 		s.orderAfter(r, stop, s.loadStopped(n), model.IfSameNodeOrTarget)
 	}
 	for _, n := range s.c.Nodes {
-		if !r.Allowed.At(n).Present {
+		if !isAllowed(r, n) {
 			continue
 		}
 		l := s.loadStopped(n)
@@ -138,13 +138,7 @@ func (s *scheduler) internalGroup(g *model.Resource) {
 		s.order(g, start, m, start, model.ShowFirst)
 		s.order(m, start, g, running, model.Gate|model.PullThen|model.ShowThen)
 
-		switch {
-		case !ordered:
-			s.order(g, start, m, start, model.PullThen|model.Gate)
-			if promotes {
-				s.order(g, promote, m, promote, model.PullThen|model.Gate)
-			}
-		case previous != nil:
+		if ordered && previous != nil {
 			s.order(previous, start, m, start, model.PullThen|model.Gate)
 			s.order(m, stop, previous, stop, model.Seq|model.RestartPair)
 			if promotes {

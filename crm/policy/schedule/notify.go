@@ -174,7 +174,7 @@ func (s *scheduler) data(t *activity, clone *model.Resource) []model.NodeAttribu
 	var available, all []string
 	hosts := []string{}
 	for _, n := range s.c.Nodes {
-		if clone.Allowed.At(n).Present {
+		if isAllowed(clone, n) {
 			available = append(available, n.Name)
 		}
 		all = append(all, n.Name)
@@ -284,7 +284,7 @@ func (s *scheduler) notifyIn(r *model.Resource, n *notification, t *activity, da
 		}
 		for _, at := range r.Active {
 			down := action.FindTask(r, stop, at)
-			if n.task == stop && down != nil && down.Pseudo && (at.Unclean || at.Reset) {
+			if down != nil && down.Pseudo && (at.Unclean || at.Reset) {
 				continue
 			}
 			s.notify(r, at, n.pre, n.preDone, data)
@@ -297,7 +297,7 @@ func (s *scheduler) notifyIn(r *model.Resource, n *notification, t *activity, da
 			return
 		}
 		up := action.FindTask(r, start, nil)
-		if n.task == start && up != nil && behindUnrunnableConnection(up) {
+		if up != nil && behindUnrunnableConnection(up) {
 			return
 		}
 		if n.task != start || up == nil || up.Optional {

@@ -84,12 +84,10 @@ func (s *scheduler) update(t *model.Action) {
 			continue
 		}
 		f := rel.First
-		firstNode, thenNode := f.Node, t.Node
-		if rel.Effects&model.IfSameNode != 0 {
-			if differ(placeOf(f), placeOf(t)) {
-				rel.Void = true
-				continue
-			}
+		firstNode, thenNode := placeOf(f), placeOf(t)
+		if rel.Effects&model.IfSameNode != 0 && differ(firstNode, thenNode) {
+			rel.Void = true
+			continue
 		}
 		var did changes
 		if rel.Effects&model.CancelFirst != 0 && f.Resource != nil && !t.Optional {
@@ -210,8 +208,8 @@ func flagsFor(a *model.Action, other *model.Node) flags {
 // 5.3) and are stored in the action.
 func flagsOf(a *model.Action, n *model.Node) flags {
 	r := a.Resource
-	if r == nil {
-		return stored(a)
+	if r == nil || !a.Pseudo {
+		return stored(a) // what is carried out itself does not stand for what the parts do
 	}
 	switch r.Kind {
 	case cib.Group:
@@ -237,6 +235,19 @@ func basicTask(a *model.Action) string {
 		return demote
 	case action.TaskNotify, action.TaskNotified:
 		return a.Meta["notify_operation"]
+	}
+	return a.Task
+}
+
+// instanceTask is the operation of an instance that a collective's action stands for: an instance that is a
+// group has its own completions.
+func instanceTask(a *model.Action, i *model.Resource) string {
+	if i.Kind == cib.Primitive {
+		return basicTask(a)
+	}
+	switch a.Task {
+	case action.TaskNotify, action.TaskNotified:
+		return a.Meta["notify_key_operation"]
 	}
 	return a.Task
 }
@@ -289,11 +300,10 @@ func groupFlags(a *model.Action, n *model.Node) flags {
 }
 
 func instanceFlags(a *model.Action, instances []*model.Resource, n *model.Node) flags {
-	task := basicTask(a)
 	f := isOptional | isRunnable | isPseudo
 	runs := false
 	for _, i := range instances {
-		ia := action.FindTask(i, task, n)
+		ia := action.FindTask(i, instanceTask(a, i), n)
 		if ia == nil {
 			continue
 		}
@@ -388,7 +398,6 @@ func (s *scheduler) apply(f, t *model.Action, ff, tf flags, rel *model.Relation)
 	if e&(model.PullThen|model.PullFirst|model.RestartPair) != 0 && f.Resource != nil && f.Task == stop &&
 		!f.Resource.Managed && f.Resource.Blocked && !f.Runnable && t.Runnable {
 		t.Runnable = false
-		becauseOf(t, f, "unrunnable")
 		did |= changedThen
 	}
 	return did
@@ -462,7 +471,6 @@ func interleave(r *model.Resource) bool {
 // interleaved applies an effect to each instance of t's resource and its partner.
 func (s *scheduler) interleaved(f, t *model.Action, one model.Effects) changes {
 	current := f.Task == stopped || f.Task == demoted
-	firstTask := basicTask(f)
 	parts := t.Resource.Children
 	if t.Resource.Kind == cib.Bundle {
 		parts = containers(t.Resource)
@@ -476,7 +484,7 @@ func (s *scheduler) interleaved(f, t *model.Action, one model.Effects) changes {
 			}
 			continue
 		}
-		fa := instanceAction(partner, firstTask, true)
+		fa := instanceAction(partner, instanceTask(f, partner), true)
 		ta := instanceAction(i, t.Task, false)
 		if fa == nil || ta == nil {
 			continue
