@@ -166,6 +166,9 @@ func appendPrimitive(out []Change, r *model.Resource) []Change {
 		line("Demote", demote, demote, current, next)
 	case nextRole == model.RolePromoted:
 		line("Promote", promote, promote, current, next)
+		if promote == nil {
+			out[len(out)-1].Blocked = true // not even created, since the start cannot run
+		}
 	case role <= model.RoleStopped:
 		line("Start", start, start, current, next)
 	}
