@@ -1,6 +1,7 @@
 package cib_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -59,5 +60,39 @@ func TestUpgrade(t *testing.T) {
 				t.Errorf("a second upgrade finds more to do: %v", problems)
 			}
 		})
+	}
+}
+
+func BenchmarkUpgrade(b *testing.B) {
+	doc := &cib.Document{}
+	for i := range 5000 {
+		doc.Config.Resources = append(doc.Config.Resources, &cib.Resource{ID: fmt.Sprint("r", i), Class: "ocf", Provider: "heartbeat", Type: "x",
+			Params:     []cib.AttributeSet{{ID: fmt.Sprint("p", i), Pairs: []cib.NVPair{{Name: "a"}, {Name: "b"}, {Name: "c"}}}},
+			Operations: cib.Operations{List: []cib.Operation{{Name: "monitor", Extra: []cib.Attr{{Name: "timeout"}}}}}})
+	}
+	for i := range 10000 {
+		doc.Config.Constraints = append(doc.Config.Constraints, cib.Constraint{Kind: cib.Order, ID: fmt.Sprint("c", i), First: "r1", Then: "r2"})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, problems := cib.Upgrade(doc); len(problems) > 0 {
+			b.Fatal(problems)
+		}
+	}
+}
+
+func BenchmarkCheck(b *testing.B) {
+	doc := &cib.Document{}
+	for i := range 5000 {
+		doc.Config.Resources = append(doc.Config.Resources, &cib.Resource{ID: fmt.Sprint("r", i), Class: "ocf", Provider: "heartbeat", Type: "x"})
+	}
+	for i := range 10000 {
+		doc.Config.Constraints = append(doc.Config.Constraints, cib.Constraint{Kind: cib.Order, ID: fmt.Sprint("c", i), First: fmt.Sprint("r", i/3), Then: fmt.Sprint("r", i/3+1)})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if problems := cib.Check(doc); cib.HasErrors(problems) {
+			b.Fatal(problems)
+		}
 	}
 }

@@ -274,3 +274,38 @@ func BenchmarkReadCheck(b *testing.B) {
 		})
 	}
 }
+
+// TestReference reads the whole example of the reference, so that it stays right.
+func TestReference(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "reference-toml.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(data), "```")
+	if len(blocks) < 4 {
+		t.Fatal("the reference has no examples")
+	}
+	example := func(i int) string { return strings.TrimPrefix(blocks[i], "toml\n") }
+	doc, err := Read([]byte(example(1)), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range cib.Check(doc) {
+		t.Errorf("unexpected problem: %v", p)
+	}
+	const prim = "[primitives.a]\nagent = \"lsb:x\"\n"
+	if _, err := Read([]byte(prim+example(3)), Options{}); err != nil {
+		t.Errorf("operations: %v", err)
+	}
+	if _, err := Read([]byte(prim+example(5)), Options{}); err != nil {
+		t.Errorf("sets: %v", err)
+	}
+	conditions := strings.Join(strings.Split(strings.TrimSpace(example(7)), "\n"), ",\n")
+	if doc, err = Read([]byte("[[locations]]\nresource = \"a\"\nrules = [{ conditions = [\n"+conditions+"\n] }]"), Options{}); err != nil {
+		t.Fatalf("rules: %v", err)
+	}
+	if n := len(doc.Config.Constraints[0].Rules[0].Conditions); n != 6 {
+		t.Errorf("%d conditions", n)
+	}
+}

@@ -13,10 +13,10 @@ func TestExport(t *testing.T) {
 	t.Parallel()
 	const text = `<cib validate-with="pacemaker-3.10"><configuration>
 <crm_config><cluster_property_set id="cib-bootstrap-options"><nvpair name="stonith-enabled" value="false"/><nvpair id="p1" name="fencing-enabled" value="true"/><nvpair id="p2" name="stop-removed-resources" value="true"/><nvpair id="p3" name="batch-limit" value="3"/></cluster_property_set></crm_config>
-<nodes><node uname="a"><?quorate-node-link link="lan" address="1"?><instance_attributes><nvpair name="x" value="1"/></instance_attributes></node><node id="w" uname="w"><?quorate-node witness="true"?></node></nodes>
+<nodes><node uname="a"><!--quorate-node-link link="lan" address="1"--><instance_attributes><nvpair name="x" value="1"/></instance_attributes></node><node id="w" uname="w"><!--quorate-node witness="true"--></node></nodes>
 <resources><!--# note--><primitive id="r" class="lsb" type="x"><instance_attributes><nvpair name="password" value="ref:file:/x"/></instance_attributes><operations><op name="start"/></operations><odd/></primitive></resources>
 <constraints><rsc_order id="o"><resource_set><resource_ref id="r"/></resource_set></rsc_order></constraints><other/>
-<?quorate-link name="lan"?></configuration></cib>`
+<!--quorate-link name="lan"--></configuration></cib>`
 	doc, _, err := Read([]byte(text))
 	if err != nil {
 		t.Fatal(err)

@@ -3,7 +3,6 @@ package cibxml
 import (
 	"bytes"
 	"fmt"
-	"strings"
 
 	"github.com/quorate/quorate/crm/cib"
 )
@@ -24,7 +23,7 @@ func Read(data []byte) (*cib.Document, []cib.Problem, error) {
 	}
 	d := decoder{scanner: *newScanner(data), doc: &cib.Document{}}
 	d.scanner.text = func() { d.warn(d.path(), "text between the elements is ignored") }
-	d.scanner.pi = d.instruction
+	d.scanner.setting = d.setting
 	d.prolog()
 	if d.next() {
 		if name := string(d.name); name != "cib" {
@@ -193,8 +192,8 @@ func (d *decoder) copyElement(b *bytes.Buffer) {
 	b.WriteByte('>')
 }
 
-// instruction reads a processing instruction of our own: settings that Pacemaker's schema has no place for.
-func (d *decoder) instruction(target, text []byte) {
+// setting reads a comment with settings that Pacemaker's schema has no place for.
+func (d *decoder) setting(target, text []byte) {
 	get := func(name string) string {
 		value := pseudoAttribute(text, name)
 		out, _, why := decode([]byte(value))
@@ -213,21 +212,19 @@ func (d *decoder) instruction(target, text []byte) {
 		c.Ports = cib.PortSettings{Stream: d.smallInt(target, get("stream")), Datagram: d.smallInt(target, get("datagram"))}
 	case "quorate-node":
 		if d.node == nil {
-			d.warn(d.path(), "<?quorate-node?> outside of a node is ignored")
+			d.warn(d.path(), "the setting quorate-node outside of a node is ignored")
 			return
 		}
 		d.node.Witness = cib.IsTrue(get("witness"))
 		d.node.Voter = get("voter")
 	case "quorate-node-link":
 		if d.node == nil {
-			d.warn(d.path(), "<?quorate-node-link?> outside of a node is ignored")
+			d.warn(d.path(), "the setting quorate-node-link outside of a node is ignored")
 			return
 		}
 		d.node.Links = append(d.node.Links, cib.NodeLink{Link: get("link"), Address: get("address")})
 	default:
-		if strings.HasPrefix(string(target), "quorate-") {
-			d.warn(d.path(), "processing instruction %q is not known and is ignored", bounded(string(target)))
-		}
+		d.warn(d.path(), "the setting %q is not known and is ignored", bounded(string(target)))
 	}
 }
 

@@ -53,8 +53,9 @@ type scanner struct {
 
 	comments    []string // crm shell comments since the last tag
 	tagComments []string // those that stood before the start tag read last
-	// pi is called for each processing instruction below the root with its target and text.
-	pi func(target, text []byte)
+	// setting is called for each comment that holds a setting of our own (see the package documentation) with
+	// its name and what follows.
+	setting func(name, text []byte)
 	// text is called for character data other than white space.
 	text func()
 
@@ -134,7 +135,7 @@ func (s *scanner) prolog() {
 	}
 }
 
-// pseudoAttribute returns the value of name="value" in the text of a processing instruction; "" = none.
+// pseudoAttribute returns the value of name="value" in the text of a declaration or setting; "" = none.
 func pseudoAttribute(text []byte, name string) string {
 	rest := string(text)
 	for {
@@ -287,8 +288,16 @@ func (s *scanner) declaration() bool {
 			s.fail(s.pos+end, "\"--\" inside of a comment")
 			return false
 		}
-		if text := rest[4:end]; len(text) > 0 && text[0] == '#' && len(text) <= maxText {
+		switch text := rest[4:end]; {
+		case len(text) > maxText:
+		case bytes.HasPrefix(text, []byte("#")):
 			s.comments = append(s.comments, unescapeComment(string(text[1:])))
+		case bytes.HasPrefix(text, []byte(settingPrefix)) && s.setting != nil && len(s.open) > 0:
+			i := 0
+			for i < len(text) && classes[text[i]]&nameByte != 0 {
+				i++
+			}
+			s.setting(text[:i], text[i:])
 		}
 		s.pos += end + 3
 		return true
@@ -316,7 +325,10 @@ func (s *scanner) declaration() bool {
 	return false
 }
 
-// instruction reads a processing instruction.
+// settingPrefix starts the comments that hold settings of our own.
+const settingPrefix = "quorate-"
+
+// instruction skips a processing instruction.
 func (s *scanner) instruction() bool {
 	rest := s.data[s.pos:]
 	end := 2 + bytes.Index(rest[2:], []byte("?>"))
@@ -336,9 +348,6 @@ func (s *scanner) instruction() bool {
 	if strings.EqualFold(string(text[:i]), "xml") {
 		s.fail(s.pos, "an XML declaration that is not at the start of the text")
 		return false
-	}
-	if s.pi != nil && len(s.open) > 0 {
-		s.pi(text[:i], text[i:])
 	}
 	s.pos += end + 2
 	return true

@@ -14,8 +14,7 @@ import (
 type Options struct {
 	// NoStatus leaves the status section empty.
 	NoStatus bool
-	// Plain leaves out what Pacemaker's tools have no place for: the processing instructions with cluster
-	// settings, and comments.
+	// Plain leaves out what Pacemaker's tools have no use for: settings of our own, and comments.
 	Plain bool
 	// NoDeclaration leaves out the line <?xml version="1.0"?>.
 	NoDeclaration bool
@@ -107,7 +106,7 @@ func WriteNode(n *cib.Node) []byte {
 }
 
 // WriteObject returns the element of one object of the configuration, as cib.Objects names it. The settings
-// of the cluster are processing instructions.
+// of the cluster are comments.
 func WriteObject(kind string, o cib.Object) []byte {
 	var w writer
 	switch {
@@ -272,21 +271,27 @@ func escape(b *bytes.Buffer, value string) {
 	b.WriteString(value[from:])
 }
 
-// instruction writes a processing instruction of our own; values that are "" are left out.
-func (w *writer) instruction(name string, pairs ...string) {
+// setting writes a comment with settings of our own; values that are "" are left out.
+func (w *writer) setting(name string, pairs ...string) {
 	if w.plain {
 		return
 	}
 	w.close()
 	w.indent()
-	w.WriteString("<?")
+	w.WriteString("<!--")
 	w.WriteString(name)
+	from := w.Len()
 	for i := 0; i+1 < len(pairs); i += 2 {
 		if pairs[i+1] != "" {
 			w.attr(pairs[i], pairs[i+1])
 		}
 	}
-	w.WriteString("?>\n")
+	// Comments must not hold "--"; the values are decoded when they are read.
+	text := strings.ReplaceAll(string(w.Bytes()[from:]), "--", "-&#45;")
+	text = strings.ReplaceAll(text, "--", "-&#45;")
+	w.Truncate(from)
+	w.WriteString(text)
+	w.WriteString("-->\n")
 }
 
 func (w *writer) comments(list []string) {
@@ -394,13 +399,13 @@ func (w *writer) configuration(c *cib.Configuration) {
 func (w *writer) cluster(c *cib.ClusterSettings) {
 	for i := range c.Links {
 		l := &c.Links[i]
-		w.instruction("quorate-link", "name", l.Name, "priority", nonZero(l.Priority), "disabled", yes(l.Disabled))
+		w.setting("quorate-link", "name", l.Name, "priority", nonZero(l.Priority), "disabled", yes(l.Disabled))
 	}
 	if t := c.Timing; t != (cib.TimingSettings{}) {
-		w.instruction("quorate-timing", "profile", t.Profile, "heartbeat", t.Heartbeat, "dead-after", t.DeadAfter, "quorum-timeout", t.QuorumTimeout)
+		w.setting("quorate-timing", "profile", t.Profile, "heartbeat", t.Heartbeat, "dead-after", t.DeadAfter, "quorum-timeout", t.QuorumTimeout)
 	}
 	if p := c.Ports; p != (cib.PortSettings{}) {
-		w.instruction("quorate-ports", "stream", nonZero(p.Stream), "datagram", nonZero(p.Datagram))
+		w.setting("quorate-ports", "stream", nonZero(p.Stream), "datagram", nonZero(p.Datagram))
 	}
 }
 
@@ -533,10 +538,10 @@ func (w *writer) node(n *cib.Node) {
 	w.opt("description", n.Description)
 	w.attrs(n.Extra)
 	if n.Witness || n.Voter != "" {
-		w.instruction("quorate-node", "witness", yes(n.Witness), "voter", n.Voter)
+		w.setting("quorate-node", "witness", yes(n.Witness), "voter", n.Voter)
 	}
 	for i := range n.Links {
-		w.instruction("quorate-node-link", "link", n.Links[i].Link, "address", n.Links[i].Address)
+		w.setting("quorate-node-link", "link", n.Links[i].Link, "address", n.Links[i].Address)
 	}
 	w.sets("instance_attributes", n.Attributes)
 	w.sets("utilization", n.Utilization)
