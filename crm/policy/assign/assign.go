@@ -157,7 +157,7 @@ func (a *assigner) updateRemote(r *model.Resource) {
 func SortByNumber(children []*model.Resource) {
 	// Insertion: the list is short or nearly sorted.
 	for i := 1; i < len(children); i++ {
-		for j := i; j > 0 && children[j].Instance < children[j-1].Instance; j-- {
+		for j := i; j > 0 && number(children[j]) < number(children[j-1]); j-- {
 			children[j], children[j-1] = children[j-1], children[j]
 		}
 	}

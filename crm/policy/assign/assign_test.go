@@ -564,6 +564,14 @@ func TestRun_Properties(t *testing.T) {
 		if a, b := show(c, nil), show(run(), nil); a != b {
 			t.Fatalf("%s\ndiffers:\n%s\n%s", text, a, b)
 		}
+		bare, _, _ := build(text) // what is recorded beside the decision changes nothing
+		bare.Trace = model.Trace{}
+		Prepare(bare)
+		Run(bare)
+		c.Scores = nil
+		if loud, quiet := show(c, nil), show(bare, nil); loud != quiet {
+			t.Fatalf("%s\nwith and without trace:\n%s\n%s", text, loud, quiet)
+		}
 		count := map[*model.Node]int{}
 		for _, top := range c.Resources {
 			forPrimitives(top, func(r *model.Resource) {

@@ -238,8 +238,8 @@ func (m *matcher) matches(n *model.Node) bool {
 	return ok == m.ok && sameName(v, m.value)
 }
 
-// influences reports whether the preferences of the dependent count while the primary x is placed
-// (section 6.5).
+// influences reports whether the preferences of the dependent count while the primary is placed: x is the
+// configured primary, or the instance of it that is in question (sections 6.5 and 9.1).
 func influences(c *model.Colocation, x *model.Resource) bool {
 	if rep := c.Dependent.Replica; rep != nil && c.Dependent == rep.Connection && c.Primary == rep.Container &&
 		!c.Primary.Failed && len(c.Primary.Active) == 1 {
@@ -254,6 +254,9 @@ func factor(score int32) float32 { return float32(score) / float32(model.Infinit
 // apply lets the dependent x follow the primary p of a colocation of x (section 6.4).
 func (a *assigner) apply(x, p *model.Resource, c *model.Colocation) {
 	if x.Kind == cib.Group {
+		if len(x.Children) == 0 {
+			return
+		}
 		if !x.GroupUncolocated {
 			a.applyToMember(x, x.Children[0], p, c)
 			return
@@ -274,6 +277,7 @@ func (a *assigner) apply(x, p *model.Resource, c *model.Colocation) {
 	switch p.Kind {
 	case cib.Group:
 		switch {
+		case len(p.Children) == 0:
 		case p.GroupUncolocated:
 			for _, member := range p.Children {
 				a.apply(x, member, c)

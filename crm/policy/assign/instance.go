@@ -106,7 +106,15 @@ func (o *instanceOrder) compare(x, y *model.Resource) int {
 		}
 		return 1
 	}
-	return x.Instance - y.Instance
+	return number(x) - number(y)
+}
+
+// number is the number of an instance, or of the replica that a container belongs to.
+func number(r *model.Resource) int {
+	if r.Replica != nil {
+		return r.Replica.Number
+	}
+	return r.Instance
 }
 
 // colocation is the cumulative colocation score of an instance on its current node.

@@ -80,7 +80,7 @@ func (a *assigner) merge(t model.Table, target, source *model.Resource, c *model
 		for _, next := range colocations(source, o.asDependent) {
 			if o.asDependent {
 				a.merge(work, target, next.Primary, next, f*factor(next.Score), o)
-			} else if influences(next, source) {
+			} else if influences(next, next.Primary) {
 				a.merge(work, target, next.Dependent, next, f*factor(next.Score), o)
 			}
 		}

@@ -85,7 +85,7 @@ func (a *assigner) followPrimary(r *model.Resource, c *model.Colocation) {
 
 // listen takes the preferences of the dependent of a colocation of which r is the primary (section 6.5).
 func (a *assigner) listen(r *model.Resource, c *model.Colocation, positiveOnly bool) {
-	if r.AssignedDone || !influences(c, r) {
+	if r.AssignedDone || !influences(c, c.Primary) {
 		return
 	}
 	a.mergeInto(r, c.Dependent, c, factor(c.Score), mergeOptions{mustStayUsable: true, positiveOnly: positiveOnly})
