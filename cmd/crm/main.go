@@ -3,14 +3,26 @@
 package main
 
 import (
+	"context"
 	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/term"
 
 	"github.com/quorate/quorate/crm/compat"
+	"github.com/quorate/quorate/crm/shell"
 )
 
 func main() {
 	if tool, ok := compat.Lookup(os.Args[0]); ok {
 		os.Exit(tool(compat.IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, os.Args[1:]))
 	}
-	os.Exit(2)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	code := shell.Run(ctx, shell.Config{
+		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
+		Terminal: term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd())),
+	}, os.Args[1:])
+	stop()
+	os.Exit(code)
 }

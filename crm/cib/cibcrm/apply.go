@@ -571,3 +571,12 @@ func (e *Editor) applyMonitor(st *Statement) error {
 	r.Operations.List = append(r.Operations.List, o)
 	return nil
 }
+
+// Replace makes a statement of a set of properties or defaults replace the set of its id instead of adding to
+// it. Other statements are not changed.
+func (st *Statement) Replace() { st.whole = st.Set != nil }
+
+// Complete gives ids to all parts of resources that have none.
+func (e *Editor) Complete() {
+	e.eachResource(e.ids.fillResource)
+}

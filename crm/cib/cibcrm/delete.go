@@ -19,6 +19,7 @@ func (e *Editor) Delete(ids ...string) error {
 		gone[id] = true
 	}
 	var rest []string
+	nodes := make(map[string]bool) // a node and a resource may have the same name: the resource is meant
 	done := make(map[string]bool)
 	for _, id := range ids {
 		if done[id] {
@@ -33,7 +34,9 @@ func (e *Editor) Delete(ids ...string) error {
 		switch {
 		case e.hasObject(id):
 			rest = append(rest, id)
-		case !node && !set && (id != "fencing_topology" || len(c.FencingTopology) == 0):
+		case node:
+			nodes[id] = true
+		case !set && (id != "fencing_topology" || len(c.FencingTopology) == 0):
 			return fmt.Errorf("object %s does not exist", id)
 		}
 	}
@@ -62,7 +65,7 @@ func (e *Editor) Delete(ids ...string) error {
 		}
 		*c = out.Config
 	}
-	c.Nodes = slices.DeleteFunc(c.Nodes, func(n cib.Node) bool { return gone[n.Name] })
+	c.Nodes = slices.DeleteFunc(c.Nodes, func(n cib.Node) bool { return nodes[n.Name] })
 	for _, list := range []*[]cib.AttributeSet{&c.Properties, &c.ResourceDefaults, &c.OpDefaults} {
 		*list = slices.DeleteFunc(*list, func(s cib.AttributeSet) bool { return gone[s.ID] })
 	}

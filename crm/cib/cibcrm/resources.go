@@ -33,7 +33,7 @@ func (p *parser) primitive(st *Statement) error {
 			return p.fail("%q refers to no template", agent)
 		}
 		r.Template = name
-	} else if r.Class, r.Provider, r.Type, err = splitAgent(agent); err != nil {
+	} else if r.Class, r.Provider, r.Type, err = SplitAgent(agent); err != nil {
 		p.at--
 		return p.fail("%v", err)
 	}
@@ -73,8 +73,8 @@ func (p *parser) block(into *[]cib.AttributeSet) error {
 	return nil
 }
 
-// splitAgent splits [CLASS:[PROVIDER:]]TYPE. A bare type is an OCF agent of the provider heartbeat.
-func splitAgent(s string) (class, provider, typ string, err error) {
+// SplitAgent splits [CLASS:[PROVIDER:]]TYPE. A bare type is an OCF agent of the provider heartbeat.
+func SplitAgent(s string) (class, provider, typ string, err error) {
 	parts := strings.Split(s, ":")
 	if slices.Contains(parts, "") {
 		return "", "", "", &Error{Text: quote(s) + " names no agent: [CLASS:[PROVIDER:]]TYPE"}
@@ -417,3 +417,7 @@ func canonicalRole(s string) string {
 	}
 	return s
 }
+
+// OperationAttribute reports whether name is an attribute of an op element itself; all others are instance
+// attributes of the operation.
+func OperationAttribute(name string) bool { return slices.Contains(opAttributes, name) }

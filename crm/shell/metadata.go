@@ -1,0 +1,158 @@
+package shell
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"github.com/quorate/quorate/agents"
+)
+
+var (
+	// errNoAgent says that an agent does not exist where its like are.
+	errNoAgent = errors.New("no such agent")
+	// errNoMetadata says that agents of this class do not describe themselves, or that it cannot be known here.
+	errNoMetadata = errors.New("no metadata")
+)
+
+// Where OCF and fence agents are installed; the environment may name another OCF root, as agents expect it.
+const (
+	ocfRoot   = "/usr/lib/ocf"
+	fenceDirs = "/usr/sbin"
+)
+
+func (s *Shell) ocfRoot() string {
+	if root := s.cfg.Getenv("OCF_ROOT"); root != "" {
+		return root
+	}
+	return ocfRoot
+}
+
+// metadata returns what an agent (CLASS:[PROVIDER:]TYPE) says of itself. A running daemon is asked; on a file
+// the agents of this machine are.
+func (s *Shell) metadata(ctx context.Context, name string) (*agents.Metadata, error) {
+	if s.agents == nil {
+		s.agents = make(map[string]metadataResult)
+	}
+	if r, ok := s.agents[name]; ok {
+		return r.meta, r.err
+	}
+	meta, err := s.fetchMetadata(ctx, name)
+	s.agents[name] = metadataResult{meta, err}
+	return meta, err
+}
+
+type metadataResult struct {
+	meta *agents.Metadata
+	err  error
+}
+
+func (s *Shell) fetchMetadata(ctx context.Context, name string) (*agents.Metadata, error) {
+	text, err := s.metadataText(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return agents.ParseMetadata(text)
+}
+
+// metadataText returns the metadata of an agent as XML.
+func (s *Shell) metadataText(ctx context.Context, name string) ([]byte, error) {
+	ref, err := agents.ParseRef(name)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v", errNoAgent, err)
+	}
+	if b, ok := s.connect().(*liveBackend); ok {
+		text, err := b.client.Metadata(ctx, name)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %v", errNoMetadata, err)
+		}
+		return text, nil
+	}
+	var file string
+	switch ref.Class {
+	case "ocf":
+		dir := filepath.Join(s.ocfRoot(), "resource.d", ref.Provider)
+		if st, err := os.Stat(dir); err != nil || !st.IsDir() {
+			return nil, fmt.Errorf("%w: agents of provider %s are not installed here", errNoMetadata, ref.Provider)
+		}
+		file = filepath.Join(dir, ref.Type)
+		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+			return nil, errNoAgent
+		}
+	default:
+		return nil, errNoMetadata
+	}
+	return runMetadata(ctx, s.ocfRoot(), file)
+}
+
+// listAgents lists the agents of a class ("ocf", "ocf:heartbeat", "stonith").
+func (s *Shell) listAgents(ctx context.Context, class string) ([]string, error) {
+	if b, ok := s.connect().(*liveBackend); ok {
+		list, err := b.client.Agents(ctx, class)
+		return list, explain(err)
+	}
+	kind, provider, _ := strings.Cut(class, ":")
+	var out []string
+	switch kind {
+	case "ocf":
+		for _, p := range subdirectories(filepath.Join(s.ocfRoot(), "resource.d")) {
+			if provider != "" && p != provider {
+				continue
+			}
+			for _, name := range executables(filepath.Join(s.ocfRoot(), "resource.d", p)) {
+				out = append(out, "ocf:"+p+":"+name)
+			}
+		}
+	case "stonith":
+		for _, name := range executables(fenceDirs) {
+			if strings.HasPrefix(name, "fence_") {
+				out = append(out, "stonith:"+name)
+			}
+		}
+	case "lsb":
+		for _, name := range executables("/etc/init.d") {
+			out = append(out, "lsb:"+name)
+		}
+	case "systemd", "service":
+		for _, dir := range []string{"/lib/systemd/system", "/etc/systemd/system"} {
+			entries, _ := os.ReadDir(dir)
+			for _, e := range entries {
+				if unit, ok := strings.CutSuffix(e.Name(), ".service"); ok {
+					out = append(out, kind+":"+unit)
+				}
+			}
+		}
+	default:
+		return nil, fmt.Errorf("%q is no class of agents: ocf, stonith, systemd, service, lsb", class)
+	}
+	sort.Strings(out)
+	return out, nil
+}
+
+func subdirectories(dir string) []string {
+	entries, _ := os.ReadDir(dir)
+	var out []string
+	for _, e := range entries {
+		if e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
+			out = append(out, e.Name())
+		}
+	}
+	return out
+}
+
+func executables(dir string) []string {
+	entries, _ := os.ReadDir(dir)
+	var out []string
+	for _, e := range entries {
+		st, err := os.Stat(filepath.Join(dir, e.Name()))
+		if err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0 && !strings.HasPrefix(e.Name(), ".") {
+			out = append(out, e.Name())
+		}
+	}
+	return out
+}

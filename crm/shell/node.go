@@ -1,0 +1,342 @@
+package shell
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/quorate/quorate/crm/cib"
+	"github.com/quorate/quorate/crm/cib/cibcrm"
+	"github.com/quorate/quorate/crm/status"
+	"github.com/quorate/quorate/crm/store/command"
+)
+
+func nodeLevel() *level {
+	return &level{name: "node", help: "States and attributes of nodes.", commands: []*row{
+		{name: "list", help: "list the nodes with their states", run: (*Shell).cmdNodeList},
+		{name: "show", aliases: []string{"print"}, args: "[NODE]", help: "show nodes with their attributes", run: (*Shell).cmdNodeShow, complete: completeNodes},
+		{name: "standby", args: "[NODE] [forever|reboot]", example: "crm node standby alpha", help: "move resources away from a node", run: (*Shell).cmdStandby, complete: completeNodes},
+		{name: "online", args: "[NODE]", example: "crm node online alpha", help: "let resources run on a node again", run: (*Shell).cmdOnline, complete: completeNodes},
+		{name: "maintenance", args: "[NODE]", help: "leave the resources of a node as they are, unwatched", run: (*Shell).cmdNodeMaintenance, complete: completeNodes},
+		{name: "ready", args: "[NODE]", help: "end the maintenance of a node", run: (*Shell).cmdReady, complete: completeNodes},
+		{name: "attribute", args: "NODE set NAME VALUE | show NAME | delete NAME", example: "crm node attribute alpha set rack a", help: "permanent attributes of a node", run: (*Shell).cmdNodeAttribute, complete: completeNodes},
+		{name: "utilization", args: "NODE set NAME VALUE | show NAME | delete NAME", example: "crm node utilization alpha set cpu 8", help: "what a node has to give", run: (*Shell).cmdNodeUtilization, complete: completeNodes},
+		{name: "status-attr", args: "NODE set NAME VALUE | show NAME | delete NAME", example: "crm node status-attr alpha delete pingd", help: "attributes that last until the node restarts", run: (*Shell).cmdStatusAttr, complete: completeNodes},
+		{name: "clearstate", args: "NODE", help: "vouch that a node is down, in place of fencing", run: (*Shell).cmdClearstate, complete: completeNodes},
+		{name: "fence", args: "NODE", help: "have the cluster fence a node", run: (*Shell).cmdFence, complete: completeNodes},
+		{name: "delete", args: "NODE", help: "remove a node from the cluster for good", run: (*Shell).cmdNodeDelete, complete: completeNodes},
+		{name: "server", args: "[NODE ...]", help: "print the names or addresses of nodes", run: (*Shell).cmdServer, complete: completeNodes},
+	}}
+}
+
+// findNode returns the node of that name, ignoring case.
+func findNode(doc *cib.Document, name string) (*cib.Node, error) {
+	var names []string
+	for i := range doc.Config.Nodes {
+		if strings.EqualFold(doc.Config.Nodes[i].Name, name) {
+			return &doc.Config.Nodes[i], nil
+		}
+		names = append(names, doc.Config.Nodes[i].Name)
+	}
+	return nil, fmt.Errorf("node %s is not in the cluster; there are %s", name, strings.Join(names, ", "))
+}
+
+// thisNode is the node that a command without a name means.
+func (s *Shell) thisNode(ctx context.Context) (string, error) {
+	_, l, err := s.local(ctx)
+	if err != nil {
+		return "", fmt.Errorf("name the node: %w", err)
+	}
+	return l.Node, nil
+}
+
+func (s *Shell) nodeArg(c *call) (string, error) {
+	if err := c.want(0, 1); err != nil {
+		return "", err
+	}
+	if len(c.args) == 1 {
+		return c.args[0], nil
+	}
+	return s.thisNode(c.ctx)
+}
+
+// nodeMark sets a permanent attribute of a node.
+func (s *Shell) nodeMark(c *call, name, attribute, value string) error {
+	return s.change(c.ctx, "crm node "+c.cmd.name+" "+name, func(doc *cib.Document) error {
+		n, err := findNode(doc, name)
+		if err != nil {
+			return err
+		}
+		setValue(&doc.Config, &n.Attributes, "nodes-"+n.ID, "attributes", attribute, value)
+		// The set is called nodes-ID, as the field's tools call it.
+		for i := range n.Attributes {
+			if n.Attributes[i].ID == "nodes-"+n.ID+"-attributes" {
+				n.Attributes[i].ID = "nodes-" + n.ID
+				for j := range n.Attributes[i].Pairs {
+					p := &n.Attributes[i].Pairs[j]
+					p.ID = strings.Replace(p.ID, "nodes-"+n.ID+"-attributes-", "nodes-"+n.ID+"-", 1)
+				}
+			}
+		}
+		return nil
+	})
+}
+
+func (s *Shell) cmdStandby(c *call) error {
+	args, lifetime := c.args, "forever"
+	if n := len(args); n > 0 && (args[n-1] == "forever" || args[n-1] == "reboot") {
+		lifetime, args = args[n-1], args[:n-1]
+	}
+	name, err := s.nodeArg(&call{ctx: c.ctx, cmd: c.cmd, args: args})
+	if err != nil {
+		return err
+	}
+	if lifetime == "reboot" {
+		return s.transient(c, command.Attribute{Node: name, Name: "standby", Value: "on"})
+	}
+	return s.nodeMark(c, name, "standby", "on")
+}
+
+func (s *Shell) cmdOnline(c *call) error {
+	name, err := s.nodeArg(c)
+	if err != nil {
+		return err
+	}
+	if snap, err := s.connect().Load(c.ctx); err == nil && snap.state != nil {
+		for i := range snap.doc.Status.Nodes {
+			n := &snap.doc.Status.Nodes[i]
+			if _, ok := getValue(n.Attributes, "standby"); ok && n.Name == name {
+				if err := s.transient(c, command.Attribute{Node: name, Name: "standby", Delete: true}); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return s.nodeMark(c, name, "standby", "off")
+}
+
+func (s *Shell) cmdNodeMaintenance(c *call) error {
+	name, err := s.nodeArg(c)
+	if err != nil {
+		return err
+	}
+	return s.nodeMark(c, name, "maintenance", "true")
+}
+
+func (s *Shell) cmdReady(c *call) error {
+	name, err := s.nodeArg(c)
+	if err != nil {
+		return err
+	}
+	return s.nodeMark(c, name, "maintenance", "off")
+}
+
+// transient sets a transient attribute in the cluster.
+func (s *Shell) transient(c *call, a command.Attribute) error {
+	cl, err := s.live()
+	if err != nil {
+		return err
+	}
+	_, err = cl.Propose(c.ctx, &command.Entry{Kind: command.KindAttributes, Attributes: []command.Attribute{a}})
+	return explain(err)
+}
+
+func (s *Shell) cmdNodeAttribute(c *call) error {
+	if err := c.want(2, 4); err != nil {
+		return err
+	}
+	if c.args[1] == "set" && len(c.args) == 4 {
+		return s.nodeMark(c, c.args[0], c.args[2], c.args[3])
+	}
+	return s.attributeCommand(c, c.args[0], c.args[1:], "instance_attributes", func(doc *cib.Document) (*[]cib.AttributeSet, error) {
+		n, err := findNode(doc, c.args[0])
+		if err != nil {
+			return nil, err
+		}
+		return &n.Attributes, nil
+	})
+}
+
+func (s *Shell) cmdNodeUtilization(c *call) error {
+	if err := c.want(2, 4); err != nil {
+		return err
+	}
+	return s.attributeCommand(c, c.args[0], c.args[1:], "utilization", func(doc *cib.Document) (*[]cib.AttributeSet, error) {
+		n, err := findNode(doc, c.args[0])
+		if err != nil {
+			return nil, err
+		}
+		return &n.Utilization, nil
+	})
+}
+
+func (s *Shell) cmdStatusAttr(c *call) error {
+	if err := c.want(3, 4); err != nil {
+		return err
+	}
+	snap, err := s.connect().Load(c.ctx)
+	if err != nil {
+		return err
+	}
+	n, err := findNode(snap.doc, c.args[0])
+	if err != nil {
+		return err
+	}
+	switch {
+	case c.args[1] == "set" && len(c.args) == 4:
+		return s.transient(c, command.Attribute{Node: n.Name, Name: c.args[2], Value: c.args[3]})
+	case c.args[1] == "delete" && len(c.args) == 3:
+		return s.transient(c, command.Attribute{Node: n.Name, Name: c.args[2], Delete: true})
+	case c.args[1] == "show" && len(c.args) == 3:
+		for i := range snap.doc.Status.Nodes {
+			if st := &snap.doc.Status.Nodes[i]; st.Name == n.Name {
+				if v, ok := getValue(st.Attributes, c.args[2]); ok {
+					s.printf("%s\n", v)
+					return nil
+				}
+			}
+		}
+		return fmt.Errorf("node %s has no transient attribute %s", n.Name, c.args[2])
+	}
+	return c.usage("set needs a name and a value, show and delete a name")
+}
+
+func (s *Shell) cmdClearstate(c *call) error {
+	if err := c.want(1, 1); err != nil {
+		return err
+	}
+	cl, err := s.live()
+	if err != nil {
+		return err
+	}
+	if s.interactive && !s.confirm(fmt.Sprintf("Is %s really off or cut from all it shares? Its resources start elsewhere at once", c.args[0])) {
+		return nil
+	}
+	_, err = cl.Propose(c.ctx, &command.Entry{Kind: command.KindConfirmDown, ConfirmDown: &command.ConfirmDown{Node: c.args[0]}})
+	return explain(err)
+}
+
+func (s *Shell) cmdFence(c *call) error {
+	if err := c.want(1, 1); err != nil {
+		return err
+	}
+	snap, err := s.connect().Load(c.ctx)
+	if err != nil {
+		return err
+	}
+	n, err := findNode(snap.doc, c.args[0])
+	if err != nil {
+		return err
+	}
+	if s.interactive && !s.confirm(fmt.Sprintf("Fence %s? Everything on it ends hard", n.Name)) {
+		return nil
+	}
+	// The policy fences a node that has this attribute.
+	return s.transient(c, command.Attribute{Node: n.Name, Name: "terminate", Value: "true"})
+}
+
+func (s *Shell) cmdNodeDelete(c *call) error {
+	if err := c.want(1, 1); err != nil {
+		return err
+	}
+	if _, file := s.connect().(*fileBackend); !file {
+		return s.cmdRemove(c)
+	}
+	return s.change(c.ctx, "crm node delete "+c.args[0], func(doc *cib.Document) error {
+		n, err := findNode(doc, c.args[0])
+		if err != nil {
+			return err
+		}
+		return cibcrm.NewEditor(&doc.Config).Delete(n.Name)
+	})
+}
+
+func (s *Shell) cmdServer(c *call) error {
+	snap, err := s.connect().Load(c.ctx)
+	if err != nil {
+		return err
+	}
+	for _, n := range snap.doc.Config.Nodes {
+		if len(c.args) > 0 && !slices.Contains(c.args, n.Name) {
+			continue
+		}
+		address := n.Name
+		if len(n.Links) > 0 {
+			address = n.Links[0].Address
+		}
+		s.printf("%s\n", address)
+	}
+	return nil
+}
+
+func (s *Shell) cmdNodeList(c *call) error {
+	if err := c.want(0, 0); err != nil {
+		return err
+	}
+	doc, _, leader, err := s.statusDocument(c.ctx)
+	if err != nil {
+		return err
+	}
+	cluster, err := state(doc, leader != "")
+	if err != nil {
+		return err
+	}
+	rows := [][]string{{"NODE", "STATE", "RUNNING"}}
+	for _, n := range cluster.Nodes {
+		name := n.Name
+		if n.Name == leader {
+			name += " (leader)"
+		}
+		rows = append(rows, []string{name, status.NodeState(n), fmt.Sprint(len(n.Running))})
+	}
+	s.table(rows)
+	return nil
+}
+
+func (s *Shell) cmdNodeShow(c *call) error {
+	if err := c.want(0, 1); err != nil {
+		return err
+	}
+	doc, _, leader, err := s.statusDocument(c.ctx)
+	if err != nil {
+		return err
+	}
+	cluster, err := state(doc, leader != "")
+	if err != nil {
+		return err
+	}
+	shown := 0
+	for _, n := range cluster.Nodes {
+		if len(c.args) == 1 && !strings.EqualFold(n.Name, c.args[0]) {
+			continue
+		}
+		shown++
+		s.printf("%s(%s): %s\n", n.Name, n.ID, status.NodeState(n))
+		if n.Config == nil {
+			continue
+		}
+		for _, l := range n.Config.Links {
+			s.printf("\tlink %s=%s\n", l.Link, l.Address)
+		}
+		for _, list := range [][]cib.AttributeSet{n.Config.Attributes, n.Config.Utilization} {
+			for i := range list {
+				for _, p := range list[i].Pairs {
+					s.printf("\t%s=%s\n", p.Name, p.Value)
+				}
+			}
+		}
+		if n.State == nil {
+			continue
+		}
+		for i := range n.State.Attributes {
+			for _, p := range n.State.Attributes[i].Pairs {
+				s.printf("\t%s=%s (until the node restarts)\n", p.Name, p.Value)
+			}
+		}
+	}
+	if shown == 0 && len(c.args) == 1 {
+		return fmt.Errorf("node %s is not in the cluster", c.args[0])
+	}
+	return nil
+}

@@ -1,0 +1,266 @@
+package shell
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/quorate/quorate/crm/cib"
+	"github.com/quorate/quorate/crm/store/command"
+)
+
+func maintenanceLevel() *level {
+	return &level{name: "maintenance", help: "Stop managing the whole cluster for a while.", commands: []*row{
+		{name: "on", help: "leave all resources as they are, unwatched", run: (*Shell).cmdMaintenanceMode},
+		{name: "off", help: "manage resources again", run: (*Shell).cmdMaintenanceMode},
+	}}
+}
+
+func (s *Shell) cmdMaintenanceMode(c *call) error {
+	if err := c.want(0, 0); err != nil {
+		return err
+	}
+	value := fmt.Sprint(c.cmd.name == "on")
+	return s.change(c.ctx, "crm maintenance "+c.cmd.name, func(doc *cib.Document) error {
+		list := &doc.Config.Properties
+		at := slices.IndexFunc(*list, func(x cib.AttributeSet) bool { return x.ID == cib.BootstrapSet })
+		if at < 0 {
+			*list = append(*list, cib.AttributeSet{ID: cib.BootstrapSet})
+			at = len(*list) - 1
+		}
+		one := (*list)[at : at+1]
+		setValue(&doc.Config, &one, "", "", "maintenance-mode", value)
+		return nil
+	})
+}
+
+func historyLevel() *level {
+	return &level{name: "history", help: "What happened: recorded operations, fencing, and changes of the configuration.", commands: []*row{
+		{name: "events", aliases: []string{"log"}, args: "[NUMBER]", help: "list the newest operations, fencings and changes in order of time", run: (*Shell).cmdEvents},
+		{name: "fencing", help: "list fencings: who, by what, with which result", run: (*Shell).cmdFencingHistory},
+		{name: "resource", args: "RESOURCE [NODE]", help: "list the recorded operations of a resource", run: (*Shell).cmdOperations, complete: completeResources},
+		{name: "revisions", args: "[NUMBER]", help: "list changes of the configuration", run: (*Shell).cmdRevisions},
+	}}
+}
+
+// event is one line of the history.
+type event struct {
+	at   int64 // milliseconds since 1970
+	text string
+}
+
+func (s *Shell) cmdEvents(c *call) error {
+	if err := c.want(0, 1); err != nil {
+		return err
+	}
+	most := 50
+	if len(c.args) == 1 {
+		if _, err := fmt.Sscanf(c.args[0], "%d", &most); err != nil || most < 1 {
+			return c.usage("%q is no number", c.args[0])
+		}
+	}
+	snap, err := s.connect().Load(c.ctx)
+	if err != nil {
+		return err
+	}
+	var list []event
+	for i := range snap.doc.Status.Nodes {
+		n := &snap.doc.Status.Nodes[i]
+		for j := range n.History {
+			h := &n.History[j]
+			for k := range h.Operations {
+				o := &h.Operations[k]
+				if o.LastRCChange <= 0 {
+					continue
+				}
+				text := fmt.Sprintf("%s of %s on %s: rc=%d", o.Operation, h.ID, n.Name, o.RC)
+				if o.ExitReason != "" {
+					text += " (" + o.ExitReason + ")"
+				}
+				list = append(list, event{o.LastRCChange * 1000, text})
+			}
+		}
+	}
+	if snap.state != nil {
+		for _, f := range snap.state.Fencing {
+			list = append(list, event{f.Ended, fencingText(&f)})
+		}
+		for _, ch := range snap.state.Changes {
+			list = append(list, event{ch.Time, fmt.Sprintf("configuration changed by %s: %s %s", ch.Actor, strings.Join(ch.Objects, ", "), ch.Message)})
+		}
+	}
+	sort.SliceStable(list, func(i, j int) bool { return list[i].at < list[j].at })
+	for _, e := range list[max(0, len(list)-most):] {
+		s.printf("%s %s\n", time.UnixMilli(e.at).Format(time.DateTime), strings.TrimSpace(e.text))
+	}
+	return nil
+}
+
+func fencingText(f *command.FencingRecord) string {
+	text := fmt.Sprintf("%s of %s", f.Op, f.Target)
+	switch {
+	case f.By != "":
+		text += " by " + f.By
+	case f.Actor != "":
+		text += " confirmed by " + f.Actor
+	}
+	if f.Device != "" {
+		text += " with " + f.Device
+	}
+	if !f.OK {
+		text += " FAILED"
+	}
+	if f.Detail != "" {
+		text += ": " + f.Detail
+	}
+	return text
+}
+
+func (s *Shell) cmdFencingHistory(c *call) error {
+	if err := c.want(0, 0); err != nil {
+		return err
+	}
+	cl, err := s.live()
+	if err != nil {
+		return err
+	}
+	st, err := cl.State(c.ctx, false)
+	if err != nil {
+		return explain(err)
+	}
+	for i := range st.Fencing {
+		s.printf("%s %s\n", time.UnixMilli(st.Fencing[i].Ended).Format(time.DateTime), fencingText(&st.Fencing[i]))
+	}
+	return nil
+}
+
+func optionsLevel() *level {
+	return &level{name: "options", help: "How crm behaves. Settings last for this session; the environment sets EDITOR and PAGER.", commands: []*row{
+		{name: "show", args: "[NAME]", help: "show the settings", run: (*Shell).cmdOptionsShow},
+		{name: "set", args: "NAME VALUE", example: "set wait yes", help: "change a setting", run: (*Shell).cmdOptionsSet},
+		{name: "wait", args: "yes|no", help: "whether commands wait until the cluster has settled", run: (*Shell).cmdOptionsOne},
+		{name: "force", args: "yes|no", help: "whether commands go on where a check refuses", run: (*Shell).cmdOptionsOne},
+	}}
+}
+
+func (s *Shell) settings() map[string]*bool {
+	return map[string]*bool{"wait": &s.opts.wait, "force": &s.opts.force}
+}
+
+func (s *Shell) cmdOptionsShow(c *call) error {
+	if err := c.want(0, 1); err != nil {
+		return err
+	}
+	for _, name := range []string{"force", "wait"} {
+		if len(c.args) == 0 || c.args[0] == name {
+			s.printf("%s \"%s\"\n", name, yesNo(*s.settings()[name]))
+		}
+	}
+	return nil
+}
+
+func (s *Shell) setOption(c *call, name, value string) error {
+	p := s.settings()[name]
+	if p == nil {
+		return c.usage("%q is no setting: force, wait", name)
+	}
+	v, err := cib.ParseBool(value)
+	if err != nil {
+		return c.usage("%q is neither yes nor no", value)
+	}
+	*p = v
+	return nil
+}
+
+func (s *Shell) cmdOptionsSet(c *call) error {
+	if err := c.want(2, 2); err != nil {
+		return err
+	}
+	return s.setOption(c, c.args[0], c.args[1])
+}
+
+func (s *Shell) cmdOptionsOne(c *call) error {
+	if err := c.want(1, 1); err != nil {
+		return err
+	}
+	return s.setOption(c, c.cmd.name, c.args[0])
+}
+
+func siteLevel() *level {
+	return &level{name: "site", help: "Tickets, which say which site may run what.", commands: []*row{
+		{name: "ticket", args: "grant|revoke|standby|activate|show|delete TICKET", example: "crm site ticket grant ticketA", help: "grant, revoke or show a ticket", run: (*Shell).cmdTicket},
+	}}
+}
+
+func (s *Shell) cmdTicket(c *call) error {
+	if err := c.want(2, 2); err != nil {
+		return err
+	}
+	snap, err := s.connect().Load(c.ctx)
+	if err != nil {
+		return err
+	}
+	name := c.args[1]
+	at := slices.IndexFunc(snap.doc.Status.Tickets, func(t cib.TicketState) bool { return t.ID == name })
+	t := cib.TicketState{ID: name}
+	if at >= 0 {
+		t = snap.doc.Status.Tickets[at]
+	}
+	switch c.args[0] {
+	case "show":
+		if at < 0 {
+			return fmt.Errorf("ticket %s is not known here", name)
+		}
+		s.printf("%s granted=%s standby=%s\n", name, yesNo(cib.IsTrue(t.Granted)), yesNo(cib.IsTrue(t.Standby)))
+		return nil
+	case "grant":
+		t.Granted = "true"
+		t.LastGranted = fmt.Sprint(time.Now().Unix())
+	case "revoke":
+		t.Granted = "false"
+	case "standby":
+		t.Standby = "true"
+	case "activate":
+		t.Standby = "false"
+	default:
+		return c.usage("%q is none of grant, revoke, standby, activate, show", c.args[0])
+	}
+	cl, err := s.live()
+	if err != nil {
+		return err
+	}
+	_, err = cl.Propose(c.ctx, &command.Entry{Kind: command.KindTickets, Tickets: []cib.TicketState{t}})
+	return explain(err)
+}
+
+// topics are help texts that belong to no single command.
+var topics = map[string]string{
+	"rules": `Rules make a location, a parameter or a default depend on a node's attributes or on the time:
+
+  rule [$role=ROLE] [SCORE:] CONDITION [and|or CONDITION ...]
+
+CONDITION is one of
+  defined ATTRIBUTE, not_defined ATTRIBUTE
+  ATTRIBUTE [string:|number:|version:]lt|gt|lte|gte|eq|ne VALUE        (#uname is the node's name)
+  date lt DATE, date gt DATE, date in start=DATE end=DATE, date spec hours=9-16 weekdays=1-5
+
+Example: location l1 web rule 100: #uname eq alpha and defined pingd
+`,
+	"sets": `Orders, colocations and tickets take sets of resources:
+
+  a b c            one after the other
+  ( a b )          side by side, none depends on another
+  [ a b ]          side by side, and one of them is enough
+  a:start b:stop   a set for each action or role
+
+Example: order o1 Mandatory: disk ( web mail )
+`,
+	"scores": `A score is a number, inf (INFINITY, must) or -inf (must not). Larger is preferred; -inf wins over everything.
+`,
+	"lifetime": `A lifetime ends a move or ban by itself. It is an ISO 8601 duration: PT30M, PT8H, P1D.
+
+Example: crm resource move web beta PT1H
+`,
+}

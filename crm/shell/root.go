@@ -1,0 +1,26 @@
+package shell
+
+func root() *level {
+	return &level{name: "", help: "crm manages a cluster. Levels hold commands of one subject; \"crm LEVEL COMMAND\" runs one.", commands: []*row{
+		{name: "status", aliases: []string{"st", "stat"}, args: "[full|bynode|inactive|ops|failcounts|simple|brief|xml] [--output text|json|xml] [--watch]",
+			example: "crm status --watch", help: "show nodes, resources and what failed", run: (*Shell).cmdStatus},
+		{name: "cluster", help: "level: make, join, start and stop the cluster on this node", level: clusterLevel},
+		{name: "node", help: "level: states and attributes of nodes", level: nodeLevel},
+		{name: "resource", aliases: []string{"rsc"}, help: "level: start, stop, move and clean up resources", level: resourceLevel},
+		{name: "configure", aliases: []string{"cfg", "conf"}, help: "level: edit the configuration", level: configureLevel},
+		{name: "ra", help: "level: agents and their parameters", level: raLevel},
+		{name: "maintenance", help: "level: stop managing the whole cluster for a while", level: maintenanceLevel},
+		{name: "cib", help: "level: look at the document itself", level: cibLevel},
+		{name: "history", help: "level: what happened", level: historyLevel},
+		{name: "options", help: "level: how crm behaves", level: optionsLevel},
+		{name: "site", help: "level: tickets", level: siteLevel},
+		{name: "verify", args: "[scores]", example: "crm verify", help: "check the configuration in use", run: (*Shell).cmdVerify},
+		{name: "plan", args: "FILE", example: "crm plan site.toml", help: "show what applying a file would change, move and interrupt", run: (*Shell).cmdPlan},
+		{name: "apply", args: "[--yes] [--plan ID] FILE", example: "crm apply --yes site.toml", help: "make the configuration what a file (TOML, CIB as XML, or crm statements) says", run: (*Shell).cmdApply},
+		{name: "export", args: "[toml|xml|crm] [FILE]", example: "crm export toml site.toml", help: "write the configuration", run: (*Shell).cmdExport},
+		{name: "import", args: "FILE", example: "crm import cib.xml", help: "take over a CIB of Pacemaker, with a report of what was translated", run: (*Shell).cmdImport},
+		{name: "diff", args: "FILE", example: "crm diff site.toml", help: "list the differences between the configuration and a file", run: (*Shell).cmdDiffFile},
+		{name: "revisions", args: "[NUMBER]", example: "crm revisions 10", help: "list the newest changes of the configuration: who, when, why", run: (*Shell).cmdRevisions},
+		{name: "wait", args: "[--timeout TIME]", example: "crm wait --timeout 60s", help: "wait until the cluster has nothing more to do", run: (*Shell).cmdWait},
+	}}
+}

@@ -1,0 +1,204 @@
+package shell
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/quorate/quorate/agents"
+	"github.com/quorate/quorate/crm/cib"
+	"github.com/quorate/quorate/crm/cib/cibcrm"
+)
+
+func (s *Shell) cmdVerify(c *call) error {
+	if err := c.want(0, 1); err != nil {
+		return err
+	}
+	w, err := s.open(c.ctx)
+	if err != nil {
+		return err
+	}
+	return s.verify(c.ctx, w)
+}
+
+// verify checks the work area: warnings are printed, errors come back.
+func (s *Shell) verify(ctx context.Context, w *workArea) error {
+	var errs []error
+	for _, p := range cib.Check(w.doc) {
+		p.Pos = cib.Pos{}
+		if p.Severity == cib.Error {
+			errs = append(errs, errors.New(p.String()))
+		} else {
+			s.warn("%s", p.String())
+		}
+	}
+	errs = append(errs, fencingErrors(w.doc)...)
+	errs = append(errs, s.agentErrors(ctx, w)...)
+	if len(errs) == 0 {
+		return nil
+	}
+	return &errorList{errs}
+}
+
+// fencingErrors refuses resources where fencing is on and there is nothing to fence with: the cluster would
+// start none of them.
+func fencingErrors(doc *cib.Document) []error {
+	if !cib.IsTrue(cib.EffectiveProperty(doc, "fencing-enabled")) {
+		return nil
+	}
+	resources, devices := false, false
+	cib.EachResource(&doc.Config, func(r, _ *cib.Resource) {
+		class := r.Class
+		if t, _, ok := cibcrm.Find(&doc.Config, r.Template); r.Template != "" && ok {
+			class = t.Class
+		}
+		switch {
+		case r.Kind == cib.Bundle:
+			resources = true
+		case r.Kind == cib.Primitive && class == "stonith":
+			devices = true
+		case r.Kind == cib.Primitive:
+			resources = true
+		}
+	})
+	if watchdog := cib.EffectiveProperty(doc, "fencing-watchdog-timeout"); watchdog != "" {
+		if ms, err := cib.ParseInterval(watchdog); err == nil && ms > 0 {
+			devices = true
+		}
+	}
+	if !resources || devices {
+		return nil
+	}
+	return []error{errors.New("there are resources and no fencing device: none of them would be started; define a device " +
+		"(primitive NAME stonith:AGENT ...), or accept the risk with \"property fencing-enabled=false\"")}
+}
+
+// agentErrors checks the primitives that changed against the metadata of their agents.
+func (s *Shell) agentErrors(ctx context.Context, w *workArea) []error {
+	var errs []error
+	old := make(map[string]*cib.Resource)
+	cib.EachResource(&w.base.doc.Config, func(r, _ *cib.Resource) { old[r.ID] = r })
+	templates := make(map[string]*cib.Resource)
+	cib.EachResource(&w.doc.Config, func(r, _ *cib.Resource) {
+		if r.Kind == cib.Template {
+			templates[r.ID] = r
+		}
+	})
+	cib.EachResource(&w.doc.Config, func(r, _ *cib.Resource) {
+		if r.Kind != cib.Primitive && r.Kind != cib.Template {
+			return
+		}
+		x, y := cib.Object{Resource: old[r.ID]}, cib.Object{Resource: r}
+		if x.Resource != nil && x.Equal(&y) {
+			return
+		}
+		errs = append(errs, s.agentProblems(ctx, w, r, templates[r.Template])...)
+	})
+	return errs
+}
+
+// agentProblems checks one primitive; warnings are printed.
+func (s *Shell) agentProblems(ctx context.Context, w *workArea, r, template *cib.Resource) []error {
+	pattern := r
+	if template != nil {
+		pattern = template
+	}
+	if pattern.Type == "" {
+		return nil
+	}
+	name := pattern.Class + ":" + pattern.Type
+	if pattern.Provider != "" {
+		name = pattern.Class + ":" + pattern.Provider + ":" + pattern.Type
+	}
+	meta, err := s.metadata(ctx, name)
+	if err != nil {
+		if errors.Is(err, errNoAgent) {
+			return []error{fmt.Errorf("primitive %s: there is no agent %s; \"crm ra list ocf\" lists those of this node", r.ID, name)}
+		}
+		if !errors.Is(err, errNoMetadata) {
+			s.warn("primitive %s: the parameters are not checked: %v", r.ID, err)
+		}
+		return nil
+	}
+	var errs []error
+	given := make(map[string]bool)
+	known := make([]string, 0, len(meta.Parameters))
+	byName := make(map[string]*agents.Parameter, len(meta.Parameters))
+	for i := range meta.Parameters {
+		p := &meta.Parameters[i]
+		known = append(known, p.Name)
+		byName[p.Name] = p
+	}
+	referenced := false // a block or value stands elsewhere: what is given is not known here
+	collect := func(list []cib.AttributeSet, own bool) {
+		for i := range list {
+			referenced = referenced || list[i].IDRef != ""
+			for _, p := range list[i].Pairs {
+				if p.IDRef != "" && p.Name == "" {
+					referenced = true
+					continue
+				}
+				given[p.Name] = true
+				if !own || byName[p.Name] != nil || strings.HasPrefix(p.Name, "CRM_meta_") ||
+					pattern.Class == "stonith" && (cib.FencingOption(p.Name) != nil || strings.HasPrefix(p.Name, "pcmk_")) {
+					continue
+				}
+				text := fmt.Sprintf("primitive %s: agent %s has no parameter %q", r.ID, name, p.Name)
+				if near := cib.Nearest(p.Name, known); near != "" {
+					text += fmt.Sprintf("; did you mean %q?", near)
+				}
+				errs = append(errs, errors.New(text))
+			}
+		}
+	}
+	collect(r.Params, true)
+	if template != nil {
+		collect(template.Params, false)
+	}
+	if r.Kind == cib.Primitive && !referenced && !s.suppliedByCluster(pattern) {
+		for i := range meta.Parameters {
+			p := &meta.Parameters[i]
+			if !p.Required || p.HasDefault || given[p.Name] || supplied(pattern.Class, p.Name) {
+				continue
+			}
+			errs = append(errs, fmt.Errorf("primitive %s: agent %s needs the parameter %s", r.ID, name, p.Name))
+		}
+	}
+	s.operationWarnings(r, meta)
+	return errs
+}
+
+// supplied names parameters that the cluster gives fence agents itself.
+func supplied(class, name string) bool {
+	return class == "stonith" && (name == "action" || name == "plug" || name == "port" || name == "nodename")
+}
+
+// suppliedByCluster reports agents that answer for all their parameters at run time.
+func (s *Shell) suppliedByCluster(r *cib.Resource) bool {
+	return r.Class == "systemd" || r.Class == "lsb"
+}
+
+// operationWarnings names timeouts shorter than what the agent advises.
+func (s *Shell) operationWarnings(r *cib.Resource, meta *agents.Metadata) {
+	for i := range r.Operations.List {
+		o := &r.Operations.List[i]
+		timeout := ""
+		for _, a := range o.Extra {
+			if a.Name == "timeout" {
+				timeout = a.Value
+			}
+		}
+		have, err := cib.ParseTimeout(timeout)
+		if timeout == "" || err != nil {
+			continue
+		}
+		for j := range meta.Actions {
+			a := &meta.Actions[j]
+			if a.Name == o.Name && a.Timeout.Milliseconds() > have {
+				s.warn("primitive %s: the timeout %s of %s is shorter than the %s that the agent advises", r.ID, timeout, o.Name, a.Timeout)
+				break
+			}
+		}
+	}
+}
