@@ -115,6 +115,7 @@ type job struct {
 	giveUp  Instant // 0 = never
 	late    bool    // given up; then a run is under way
 	gaveUp  []string
+	void    bool // the target has joined since: what is confirmed now proves nothing. Implies late
 
 	levels    [][]string
 	level     int
@@ -190,7 +191,7 @@ func (c *Core) Start(o Order, now Instant) {
 		return
 	}
 	for _, j := range c.jobs {
-		if strings.EqualFold(j.target, o.Target) && j.action == o.Action {
+		if !j.void && strings.EqualFold(j.target, o.Target) && j.action == o.Action {
 			if len(j.orders)+len(j.gaveUp) >= maxJoined {
 				refuse("%d requests to fence %s wait already", len(j.orders), o.Target)
 				return
@@ -246,6 +247,28 @@ func (c *Core) Start(o Order, now Instant) {
 	}
 	c.jobs = append(c.jobs, j)
 	c.enter(j)
+	c.work()
+}
+
+// TargetJoined tells that a process of the target has joined the cluster after what is under way began. A
+// fencing that has begun may be over already and proves nothing about this process; so the orders
+// are answered without success, nothing more is begun for them, and a later answer of a device is told as late.
+// A new order waits until that device has answered. Switching on is not concerned.
+func (c *Core) TargetJoined(target string, now Instant) {
+	c.now = max(c.now, now)
+	for _, j := range slices.Clone(c.jobs) {
+		if !strings.EqualFold(j.target, target) || !j.action.Confirms() || j.void {
+			continue
+		}
+		if !j.late {
+			j.problem("the node joined again before an answer came")
+			c.answer(j, false)
+		}
+		j.late, j.void = true, true
+		if j.run == "" {
+			c.drop(j)
+		}
+	}
 	c.work()
 }
 

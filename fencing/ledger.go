@@ -126,7 +126,7 @@ func (l Ledger) Request(r Request) (Ledger, Verdict, error) {
 	if r.Action.Confirms() {
 		for i := len(l.History) - 1; i >= 0; i-- {
 			h := l.History[i]
-			if h.Target == r.Target && h.Confirms() && h.Index > r.Index && (h.Action == r.Action || h.Manual || h.Action == Off) {
+			if h.Target == r.Target && h.Confirms() && !h.Late && h.Index > r.Index && (h.Action == r.Action || h.Manual || h.Action == Off) {
 				return l, Verdict{Done: &h}, nil
 			}
 			if h.Target == r.Target && h.OK && h.Action == On {
@@ -185,15 +185,34 @@ func (l Ledger) ExecutorLost(node string) Ledger {
 	return l
 }
 
+// TargetJoined records that a process of the target has joined. What was requested before it is void: a fencing
+// that is under way may have happened before the join, and would prove nothing about that process. The
+// requests end without success, and are returned; the members should tell their [Core] of it, too.
+func (l Ledger) TargetJoined(target string, timeMS int64, index uint64) (Ledger, []Request) {
+	var ended, left []Request
+	for _, r := range l.Pending {
+		if r.Target != target || !r.Action.Confirms() {
+			left = append(left, r)
+			continue
+		}
+		ended = append(ended, r)
+		l.History = remember(l.History, Record{Request: r.ID, Target: target, Action: r.Action, Reason: r.Reason, Requester: r.Requester,
+			By: r.Executor, Detail: "the node joined again before an answer came", Since: r.Since, Ended: timeMS, Index: index})
+	}
+	l.Pending = left
+	return l, ended
+}
+
 // End is what an executor tells of a request.
 type End struct {
 	Request string
 	Attempt int
 	By      string
 	// Target and Action are those of the request, for the history of answers that come after its end.
-	Target  string
-	Action  Action
-	OK      bool
+	Target string
+	Action Action
+	OK     bool
+	// Late as in Answer: it does not end a request.
 	Late    bool
 	Devices []string
 	Detail  string
@@ -208,6 +227,9 @@ type End struct {
 // by this, with the request as it was.
 func (l Ledger) Finish(e End) (Ledger, Request, bool) {
 	i := l.find(e.Request)
+	if e.Late {
+		i = -1
+	}
 	rec := Record{Request: e.Request, Target: e.Target, Action: e.Action, OK: e.OK, By: e.By, Devices: slices.Clone(e.Devices),
 		Detail: cut(e.Detail), Late: e.Late, Ended: e.Time, Index: e.Index}
 	if i < 0 {
@@ -230,7 +252,9 @@ func (l Ledger) Finish(e End) (Ledger, Request, bool) {
 	if stale && !e.OK {
 		return l, Request{}, false
 	}
-	rec.Late = rec.Late || stale
+	// From an earlier attempt it is as good: the request has been pending since, and TargetJoined would have
+	// ended it if the target had come back.
+	rec.Late = false
 	l.Pending = slices.Delete(slices.Clone(l.Pending), i, i+1)
 	l.History = remember(l.History, rec)
 	return l, r, true
@@ -265,10 +289,10 @@ func remember(h []Record, r Record) []Record {
 }
 
 // Confirmed returns the newest record that proves that the target was off after the log entry with the given
-// index.
+// index. Late answers prove nothing, since the target may have come back between the event and its record.
 func (l Ledger) Confirmed(target string, after uint64) (Record, bool) {
 	for i := len(l.History) - 1; i >= 0; i-- {
-		if h := l.History[i]; h.Target == target && h.Index > after && h.Confirms() {
+		if h := l.History[i]; h.Target == target && h.Index > after && h.Confirms() && !h.Late {
 			return h, true
 		}
 	}
