@@ -22,6 +22,7 @@ type consensus struct {
 	counter     uint64
 
 	own     map[replica.RequestID]ownRequest // proposals of this node by the cores, to tell them when one is lost
+	asked   membership.Instant               // when the barrier was asked for
 	barrier replica.RequestID                // read that proves that this node is caught up with its leader
 	fresh   bool
 	role    replica.Role
@@ -132,12 +133,24 @@ func (c *consensus) refresh(now membership.Instant, r *replica.Role) {
 		c.fresh = false
 		return
 	}
-	if !c.fresh && c.barrier == (replica.RequestID{}) {
+	if !c.fresh && (c.barrier == (replica.RequestID{}) || now >= c.asked.Add(askBarrier)) {
 		id := c.id()
 		if c.rep.Read(now, id) == nil {
-			c.barrier = id
+			c.barrier, c.asked = id, now
 		}
 	}
+}
+
+// askBarrier is how long an answer may take before the question is asked again: it may have been lost with a
+// connection that was not there yet.
+const askBarrier = 200 * time.Millisecond
+
+// nextAsk is when the barrier is to be asked for again; false when it is not waited for.
+func (c *consensus) nextAsk() (membership.Instant, bool) {
+	if c.fresh || c.role.Leader == 0 {
+		return 0, false
+	}
+	return c.asked.Add(askBarrier), true
 }
 
 // read settles the answered reads; it returns those that came from outside.

@@ -42,6 +42,9 @@ type members struct {
 	bye    bool
 	out    []membership.OutHeartbeat
 
+	lead    replica.Role // the leader heard last, and the process that was elected
+	leadRun membership.Incarnation
+
 	asked  map[membership.RaftID]bool // reachable voters at the last call for an election
 	askFor membership.RaftID
 	askAt  membership.Instant
@@ -268,6 +271,23 @@ func (m *members) hears(id membership.RaftID) bool {
 	return here(m.core.State(m.nodeID(id)))
 }
 
+// majority reports whether this node and the voters that are there are more than half of the voters.
+func (m *members) majority() bool {
+	conf := m.n.con.rep.Members()
+	for _, voters := range [][]membership.RaftID{conf.Voters, conf.Outgoing} {
+		n := 0
+		for _, id := range voters {
+			if id == m.n.cfg.RaftID || m.hears(id) {
+				n++
+			}
+		}
+		if len(voters) > 0 && 2*n <= len(voters) {
+			return false
+		}
+	}
+	return true
+}
+
 // view is what the leader's controller gets.
 func (m *members) view() []controller.NodeView {
 	out := []controller.NodeView{{Name: m.n.cfg.Name, Reachable: true, Leaving: m.bye,
@@ -295,12 +315,8 @@ func (m *members) leaderCheck() {
 		}
 		return
 	}
-	if role.Leader != 0 {
-		switch m.core.State(m.nodeID(role.Leader)) {
-		case membership.Lost, membership.Left, membership.Cut:
-		default:
-			return
-		}
+	if role.Leader != 0 && !m.leaderGone(role) {
+		return
 	}
 	conf := m.n.con.rep.Members()
 	if !slices.Contains(conf.Voters, m.n.cfg.RaftID) {
@@ -331,6 +347,27 @@ func (m *members) leaderCheck() {
 	}
 	m.asked, m.askFor, m.askAt = reachable, role.Leader, m.n.now
 	m.n.con.rep.LeaderLost(m.n.now, role.Leader, voters)
+}
+
+// leaderGone reports whether the leader is dead, or runs as another process than the one that was elected: that
+// one leads no more, and nobody but its peers can tell raft so.
+func (m *members) leaderGone(role replica.Role) bool {
+	id := m.nodeID(role.Leader)
+	switch m.core.State(id) {
+	case membership.Lost, membership.Left, membership.Cut:
+		return true
+	}
+	var running membership.Incarnation
+	v := m.core.View()
+	for i := range v.Members {
+		if v.Members[i].Node == id {
+			running = v.Members[i].Incarnation
+		}
+	}
+	if m.lead.Leader != role.Leader || m.lead.Term != role.Term || m.leadRun == 0 {
+		m.lead, m.leadRun = role, running
+	}
+	return running != m.leadRun
 }
 
 // handOver gives leadership to another voter before this node leaves.

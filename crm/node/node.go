@@ -145,7 +145,7 @@ type localResult struct {
 
 // resendAfter is how long results may be on their way before they are proposed again. Raft forwards proposals
 // without an answer, so one may be lost with a leader.
-const resendAfter = 2 * time.Second
+const resendAfter = 500 * time.Millisecond
 
 // New makes a node at now. Its first Ready may give out entries that were applied before the restart.
 func New(cfg Config, now membership.Instant, wall time.Time) (*Node, error) {
@@ -229,6 +229,9 @@ func (n *Node) NextTick() membership.Instant {
 	next = min(next, n.mem.nextTick(), n.fences.nextTick(), membership.Instant(n.member.Deadline()))
 	if n.resendAt != 0 {
 		next = min(next, n.resendAt)
+	}
+	if t, ok := n.con.nextAsk(); ok {
+		next = min(next, t)
 	}
 	if n.leader != nil {
 		if at := n.leader.Deadline(); !at.IsZero() {
@@ -487,7 +490,9 @@ func (n *Node) work() {
 		n.do(p)
 	}
 	n.mem.leaderCheck()
-	if n.leader != nil {
+	// A leader that cannot hear a majority calls nobody lost: it is the one that is cut off, or starved, and
+	// is deposed if that lasts.
+	if n.leader != nil && n.mem.majority() {
 		n.leader.SetView(n.mem.view())
 		n.leader.Tick(time.Duration(n.now), n.wall)
 		for _, e := range n.leader.Take() {
