@@ -32,6 +32,7 @@ func Check(doc *Document) []Problem {
 	for i := range k.c.Constraints {
 		k.constraint(&k.c.Constraints[i])
 	}
+	k.cluster()
 	k.properties()
 	k.defaults()
 	k.others()
@@ -277,8 +278,22 @@ func (k *checker) nodes() {
 			if l.Address == "" {
 				k.error(n.Pos, where, "", "link %s has no address", l.Link)
 			}
+			if strings.ContainsAny(l.Address, " \t\r\n/,;") {
+				k.error(n.Pos, where, "write an IP address or a host name, without a port or a mask", "link %s has the address %q", l.Link, l.Address)
+			}
 			if links[l.Link] {
 				k.error(n.Pos, where, "", "link %s is given twice", l.Link)
+			}
+			if at := slices.IndexFunc(k.c.Cluster.Links, func(x LinkSettings) bool { return x.Name == l.Link }); at < 0 && len(k.c.Cluster.Links) > 0 {
+				var names []string
+				for _, x := range k.c.Cluster.Links {
+					names = append(names, x.Name)
+				}
+				hint := "describe it among the links, or describe none"
+				if near := Nearest(l.Link, names); near != "" {
+					hint = "did you mean " + near + "?"
+				}
+				k.error(n.Pos, where, hint, "there is no link called %s", l.Link)
 			}
 			links[l.Link] = true
 		}
@@ -621,6 +636,45 @@ func (k *checker) constraint(c *Constraint) {
 		k.role(pos, where, "role", s.Role)
 		k.choice(pos, where, "action", s.Action, "start", "stop", "promote", "demote")
 		k.choice(pos, where, "kind", s.Kind, "Mandatory", "Optional", "Serialize")
+	}
+}
+
+// cluster checks the settings of the membership layer.
+func (k *checker) cluster() {
+	c := &k.c.Cluster
+	seen := make(map[string]bool)
+	for _, l := range c.Links {
+		if l.Name == "" || seen[l.Name] {
+			k.error(Pos{}, "link "+l.Name, "give each link a name of its own", "the name is missing or taken")
+		}
+		seen[l.Name] = true
+	}
+	if len(c.Links) > 0 && !slices.ContainsFunc(c.Links, func(l LinkSettings) bool { return !l.Disabled }) {
+		k.error(Pos{}, "links", "enable one", "all links are disabled, so that no node can reach another")
+	}
+	if c.Timing.Profile != "" {
+		k.choice(Pos{}, "timing", "profile", c.Timing.Profile, "default", "fast")
+	}
+	for _, f := range [][2]string{{"heartbeat", c.Timing.Heartbeat}, {"dead-after", c.Timing.DeadAfter}, {"quorum-timeout", c.Timing.QuorumTimeout}} {
+		if f[1] == "" {
+			continue
+		}
+		if ms, err := ParseInterval(f[1]); err != nil || ms == 0 {
+			k.error(Pos{}, "timing", "use a duration such as 100ms or 2s", "%s %q is no duration above zero", f[0], f[1])
+		}
+	}
+	beat, errBeat := ParseInterval(c.Timing.Heartbeat)
+	dead, errDead := ParseInterval(c.Timing.DeadAfter)
+	if errBeat == nil && errDead == nil && beat > 0 && dead > 0 && dead < 2*beat {
+		k.error(Pos{}, "timing", "make dead-after several times heartbeat", "dead-after %s is less than two heartbeats of %s: one lost packet would be a dead node", c.Timing.DeadAfter, c.Timing.Heartbeat)
+	}
+	for _, p := range []struct {
+		name string
+		port int
+	}{{"stream", c.Ports.Stream}, {"datagram", c.Ports.Datagram}} {
+		if p.port < 0 || p.port > 65535 {
+			k.error(Pos{}, "ports", "use 1 to 65535", "the %s port is %d", p.name, p.port)
+		}
 	}
 }
 

@@ -28,7 +28,7 @@ func TestCheck(t *testing.T) {
 				got.WriteString(p.Severity.String() + ": " + p.String() + "\n")
 			}
 			golden := strings.TrimSuffix(file, ".xml") + ".want"
-			if os.Getenv("REWRITE") != "" {
+			if *rewrite {
 				if err := os.WriteFile(golden, []byte(got.String()), 0o644); err != nil {
 					t.Fatal(err)
 				}
@@ -41,6 +41,38 @@ func TestCheck(t *testing.T) {
 				t.Errorf("Check() =\n%s\nwant\n%s", got.String(), want)
 			}
 		})
+	}
+}
+
+// TestCheck_Cluster checks the settings that only Quorate has.
+func TestCheck_Cluster(t *testing.T) {
+	t.Parallel()
+	doc := &cib.Document{}
+	doc.Config.Cluster = cib.ClusterSettings{
+		Links:  []cib.LinkSettings{{Name: "lan", Disabled: true}, {Name: "lan", Disabled: true}},
+		Timing: cib.TimingSettings{Profile: "slow", Heartbeat: "100ms", DeadAfter: "150ms", QuorumTimeout: "never"},
+		Ports:  cib.PortSettings{Stream: 70000},
+	}
+	doc.Config.Nodes = []cib.Node{{Name: "a", Voter: "maybe", Links: []cib.NodeLink{{Link: "lann", Address: "10.0.0.1/24"}, {Link: "lan"}}}, {Name: "b", Witness: true, Voter: "no"}}
+	var got []string
+	for _, p := range cib.Check(doc) {
+		got = append(got, p.String())
+	}
+	want := []string{
+		`node a: unknown value "maybe" of voter; use auto, yes or no`,
+		`node a: link lann has the address "10.0.0.1/24"; write an IP address or a host name, without a port or a mask`,
+		`node a: there is no link called lann; did you mean lan?`,
+		`node a: link lan has no address`,
+		`node b: a witness that does not vote does nothing; remove one of them`,
+		`link lan: the name is missing or taken; give each link a name of its own`,
+		`links: all links are disabled, so that no node can reach another; enable one`,
+		`timing: unknown value "slow" of profile; use default, fast`,
+		`timing: quorum-timeout "never" is no duration above zero; use a duration such as 100ms or 2s`,
+		`timing: dead-after 150ms is less than two heartbeats of 100ms: one lost packet would be a dead node; make dead-after several times heartbeat`,
+		`ports: the stream port is 70000; use 1 to 65535`,
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("Check() =\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
 

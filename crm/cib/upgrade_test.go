@@ -43,7 +43,7 @@ func TestUpgrade(t *testing.T) {
 			got.WriteString("----\n")
 			got.Write(cibxml.WriteConfiguration(&up.Config, cibxml.Options{}))
 			golden := strings.TrimSuffix(file, ".xml") + ".want"
-			if os.Getenv("REWRITE") != "" {
+			if *rewrite {
 				if err := os.WriteFile(golden, []byte(got.String()), 0o644); err != nil {
 					t.Fatal(err)
 				}

@@ -29,7 +29,7 @@ func TestSample(t *testing.T) {
 	}
 	got := cibxml.WriteConfiguration(&doc.Config, cibxml.Options{})
 	golden := filepath.Join("testdata", "sample.xml")
-	if os.Getenv("REWRITE") != "" {
+	if *rewrite {
 		if err := os.WriteFile(golden, got, 0o644); err != nil {
 			t.Fatal(err)
 		}

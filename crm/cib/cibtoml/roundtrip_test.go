@@ -121,7 +121,7 @@ func TestEverything(t *testing.T) {
 	doc.Config.Extra = []cib.Unknown{{Parent: "configuration", XML: `<x a="1"/>`}}
 	got := roundTrip(t, doc)
 	golden := filepath.Join("testdata", "everything.toml")
-	if os.Getenv("REWRITE") != "" {
+	if *rewrite {
 		if err := os.WriteFile(golden, got, 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -37,7 +37,7 @@ func TestExport(t *testing.T) {
 		got.WriteString("----\n")
 		got.Write(Write(out, Options{Plain: true, NoDeclaration: true}))
 		golden := filepath.Join("testdata", c.file)
-		if os.Getenv("REWRITE") != "" {
+		if *rewrite {
 			if err := os.WriteFile(golden, []byte(got.String()), 0o644); err != nil {
 				t.Fatal(err)
 			}

@@ -142,7 +142,7 @@ func TestRead_Everything(t *testing.T) {
 		t.Errorf("unexpected problem: %v", p)
 	}
 	if got := string(Write(doc, Options{})); got != string(data) {
-		if os.Getenv("REWRITE") != "" {
+		if *rewrite {
 			if err := os.WriteFile(filepath.Join("testdata", "everything.xml"), []byte(got), 0o644); err != nil {
 				t.Fatal(err)
 			}

@@ -1,0 +1,6 @@
+package cib_test
+
+import "flag"
+
+// rewrite renews the golden files with what the tests find.
+var rewrite = flag.Bool("rewrite", false, "renew the golden files")
