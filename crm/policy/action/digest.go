@@ -168,12 +168,12 @@ func fencingSpecial(name string) bool {
 	return strings.HasPrefix(name, "pcmk_") || name == "provides" || name == "stonith-timeout"
 }
 
-// unfencingDigests fills in by which definition of each unfencing device a remote node is unfenced, and
-// reports whether one changed since it was (spec/04-actions.md 13.4). Cluster nodes notice changes by the
-// history of the devices.
+// unfencingDigests fills in by which definition of each unfencing device a node is fenced or unfenced, and
+// reports whether one changed since the node was unfenced (spec/04-actions.md 13.1 and 13.4). A node that has
+// no record of it is unfenced for want of the attribute #node-unfenced.
 func unfencingDigests(c *model.Cluster, a *model.Action) (changed bool) {
 	n := a.Node
-	if !c.UnfencingInUse || !n.IsRemoteKind() {
+	if !c.UnfencingInUse {
 		return false
 	}
 	_, recorded := n.Attributes["#digests-all"]

@@ -69,7 +69,7 @@ func FenceAction(c *model.Cluster, node *model.Node, op string, optional bool, r
 		a = c.NewAction(nil, key, TaskFence, 0, node)
 		a.Optional, a.Runnable = true, true
 		a.Meta = map[string]string{"on_node": node.Name, "on_node_uuid": node.ID, "stonith_action": op}
-		if op == "on" && unfencingDigests(c, a) {
+		if unfencingDigests(c, a) && op == "on" {
 			optional = false
 		}
 	}

@@ -274,14 +274,14 @@ func (w *attributes) refer(r *model.Resource) *transition.ResourceRef {
 // structure adds what a resource takes from what it belongs to.
 func (w *attributes) structure(r *model.Resource) {
 	for p := r; p != nil; p = p.Parent {
-		if p.Instance >= 0 {
+		if p.Instance >= 0 && r.Kind == cib.Primitive {
 			w.set("CRM_meta_clone", strconv.Itoa(p.Instance))
 		}
 		if p.Clone != nil {
 			w.cloneMeta(p)
 		}
-		if p.Kind == cib.Primitive && p.RemoteNode != nil && !p.Connection {
-			w.set("CRM_meta_remote_node", p.RemoteNode.Name)
+		if name := p.Meta["remote-node"]; name != "" && p.Kind == cib.Primitive {
+			w.set("CRM_meta_remote_node", name)
 		}
 		if p.Launcher != nil {
 			top := p.Launcher
@@ -290,7 +290,7 @@ func (w *attributes) structure(r *model.Resource) {
 			}
 			w.set("CRM_meta_container", top.ID)
 		}
-		if p.Replica != nil && p == p.Replica.Container && p.Replica.Address != "" && p.Replica.IP == nil {
+		if p.Replica != nil && p == p.Replica.Inner && p.Replica.Address != "" {
 			w.set("pcmk_external_ip", p.Replica.Address)
 		}
 	}
@@ -353,13 +353,15 @@ func (w *attributes) downed(a *model.Action) []string {
 		return []string{a.Node.ID}
 	case a.Task == action.TaskFence && a.Node != nil && a.Meta["stonith_action"] != "on":
 		ids := []string{a.Node.ID}
-		for _, n := range w.c.Nodes {
-			if n.IsGuestKind() && n.Connection != nil && n.Connection.Launcher != nil && isActiveOn(n.Connection.Launcher, a.Node) {
-				ids = append(ids, n.ID)
+		for _, r := range a.Node.Running {
+			for _, conn := range r.Launched {
+				if conn.Connection && conn.RemoteNode != nil {
+					ids = append(ids, conn.RemoteNode.ID)
+				}
 			}
 		}
 		return ids
-	case a.Task == stop && a.Resource != nil && a.Resource.Connection && a.Resource.RemoteNode != nil && a.Interval == 0:
+	case a.Task == stop && !a.Pseudo && a.Resource != nil && a.Resource.Connection && a.Resource.RemoteNode != nil && a.Interval == 0:
 		for _, rel := range a.Before {
 			if rel.First.Task == migrateFrom && rel.First.Resource == a.Resource && rel.Used {
 				return nil

@@ -78,15 +78,14 @@ func (s *scheduler) createInstances(r *model.Resource, instances []*model.Resour
 	up := action.Pseudo(c, r, start, !w.starting, true)
 	upDone := action.Pseudo(c, r, running, !w.starting, w.active || w.starting)
 	upDone.Priority = lastPriority
-	var n upDown
-	n.start = s.notifications(r, start, up, upDone)
-
 	down := action.Pseudo(c, r, stop, !w.stopping, true)
 	downDone := action.Pseudo(c, r, stopped, !w.stopping, true)
 	downDone.Priority = lastPriority
 	if !w.restarting {
 		down.Migratable = true
 	}
+	var n upDown
+	n.start = s.notifications(r, start, up, upDone)
 	n.stop = s.notifications(r, stop, down, downDone)
 	if n.start != nil && n.stop != nil {
 		action.Relate(c, n.stop.postDone, n.start.pre, model.Seq)

@@ -87,10 +87,10 @@ type activity struct {
 	active, unpromoted, promoted, inactive []place
 }
 
-// collect adds what the primitives in r are and, if actions is set, what they will do.
-func (t *activity) collect(r *model.Resource, actions bool) {
+// collect adds what the primitives in r are and what they will do.
+func (t *activity) collect(r *model.Resource) {
 	for _, child := range r.Children {
-		t.collect(child, actions)
+		t.collect(child)
 	}
 	if r.Kind != cib.Primitive {
 		return
@@ -111,9 +111,6 @@ func (t *activity) collect(r *model.Resource, actions bool) {
 	case model.RolePromoted:
 		t.active = append(t.active, me)
 		t.promoted = append(t.promoted, me)
-	}
-	if !actions {
-		return
 	}
 	for _, a := range r.Others {
 		if a.Optional || a.Node == nil || a.Interval != 0 {
@@ -223,11 +220,7 @@ func listPlaces(places []place) (ids, nodes string) {
 		if i > 0 && sorted[i-1].r.ID == p.r.ID {
 			continue
 		}
-		name := p.r.ID
-		if p.r.HistoryID != "" {
-			name = p.r.HistoryID
-		}
-		names = append(names, name)
+		names = append(names, p.r.ID)
 		if p.n != nil {
 			at = append(at, p.n.Name)
 		}
@@ -244,7 +237,7 @@ func (s *scheduler) notifyInstances(clone *model.Resource) {
 			continue
 		}
 		var t activity
-		t.collect(clone, true)
+		t.collect(clone)
 		if len(t.of(n.task)) > 0 {
 			for _, a := range [...]*model.Action{n.pre, n.preDone, n.post, n.postDone} {
 				a.Optional = false
@@ -358,7 +351,8 @@ func (s *scheduler) notifyImpliedStop(r *model.Resource, fence *model.Action) {
 	top := r.Top(false)
 	n := &notification{task: stop}
 	s.afterwards(r, n, fence)
-	var t activity
-	t.collect(r, false)
-	s.notifyIn(top, n, &t, s.data(&t, top))
+	// More is told when it is known what all instances do.
+	ids, nodes := listPlaces([]place{{r, fence.Node}})
+	data := []model.NodeAttribute{{Name: "notify_stop_resource", Value: ids}, {Name: "notify_stop_uname", Value: nodes}}
+	s.notifyIn(top, n, &activity{}, data)
 }
