@@ -105,7 +105,7 @@ func (b *builder) action(depth int, a *Action, full bool) {
 		b.attr("shutdown-lock", strconv.FormatInt(a.ShutdownLock, 10))
 	}
 	b.text(">\n")
-	if r := a.Resource; r != nil && a.Kind == ResourceOp {
+	if r := a.Resource; r != nil && a.Kind != PseudoEvent {
 		b.open(depth+1, r.Element)
 		b.attr("id", r.ID)
 		if r.LongID != "" {
