@@ -274,6 +274,7 @@ func (k *checker) nodes() {
 		k.sets(where, n.Attributes, nil)
 		k.sets(where, n.Utilization, nil)
 		links := make(map[string]bool)
+		disabled := len(n.Links) > 0
 		for _, l := range n.Links {
 			if l.Address == "" {
 				k.error(n.Pos, where, "", "link %s has no address", l.Link)
@@ -284,18 +285,23 @@ func (k *checker) nodes() {
 			if links[l.Link] {
 				k.error(n.Pos, where, "", "link %s is given twice", l.Link)
 			}
-			if at := slices.IndexFunc(k.c.Cluster.Links, func(x LinkSettings) bool { return x.Name == l.Link }); at < 0 && len(k.c.Cluster.Links) > 0 {
+			if at := slices.IndexFunc(k.c.Cluster.Links, func(x LinkSettings) bool { return x.Name == l.Link }); at >= 0 {
+				disabled = disabled && k.c.Cluster.Links[at].Disabled
+			} else {
+				disabled = false
+				// Links need no description of their own; only what looks like a slip is named.
 				var names []string
 				for _, x := range k.c.Cluster.Links {
 					names = append(names, x.Name)
 				}
-				hint := "describe it among the links, or describe none"
 				if near := Nearest(l.Link, names); near != "" {
-					hint = "did you mean " + near + "?"
+					k.warn(n.Pos, where, "did you mean "+near+"?", "link %s is not among the links that are described", l.Link)
 				}
-				k.error(n.Pos, where, hint, "there is no link called %s", l.Link)
 			}
 			links[l.Link] = true
+		}
+		if disabled {
+			k.error(n.Pos, where, "enable one of them", "all links of the node are disabled, so that no other can reach it")
 		}
 	}
 }
@@ -648,9 +654,6 @@ func (k *checker) cluster() {
 			k.error(Pos{}, "link "+l.Name, "give each link a name of its own", "the name is missing or taken")
 		}
 		seen[l.Name] = true
-	}
-	if len(c.Links) > 0 && !slices.ContainsFunc(c.Links, func(l LinkSettings) bool { return !l.Disabled }) {
-		k.error(Pos{}, "links", "enable one", "all links are disabled, so that no node can reach another")
 	}
 	if c.Timing.Profile != "" {
 		k.choice(Pos{}, "timing", "profile", c.Timing.Profile, "default", "fast")

@@ -53,7 +53,7 @@ func TestCheck_Cluster(t *testing.T) {
 		Timing: cib.TimingSettings{Profile: "slow", Heartbeat: "100ms", DeadAfter: "150ms", QuorumTimeout: "never"},
 		Ports:  cib.PortSettings{Stream: 70000},
 	}
-	doc.Config.Nodes = []cib.Node{{Name: "a", Voter: "maybe", Links: []cib.NodeLink{{Link: "lann", Address: "10.0.0.1/24"}, {Link: "lan"}}}, {Name: "b", Witness: true, Voter: "no"}}
+	doc.Config.Nodes = []cib.Node{{Name: "a", Voter: "maybe", Links: []cib.NodeLink{{Link: "lann", Address: "10.0.0.1/24"}, {Link: "lan"}}}, {Name: "b", Witness: true, Voter: "no", Links: []cib.NodeLink{{Link: "lan", Address: "x"}}}}
 	var got []string
 	for _, p := range cib.Check(doc) {
 		got = append(got, p.String())
@@ -61,11 +61,11 @@ func TestCheck_Cluster(t *testing.T) {
 	want := []string{
 		`node a: unknown value "maybe" of voter; use auto, yes or no`,
 		`node a: link lann has the address "10.0.0.1/24"; write an IP address or a host name, without a port or a mask`,
-		`node a: there is no link called lann; did you mean lan?`,
+		`node a: link lann is not among the links that are described; did you mean lan?`,
 		`node a: link lan has no address`,
 		`node b: a witness that does not vote does nothing; remove one of them`,
+		`node b: all links of the node are disabled, so that no other can reach it; enable one of them`,
 		`link lan: the name is missing or taken; give each link a name of its own`,
-		`links: all links are disabled, so that no node can reach another; enable one`,
 		`timing: unknown value "slow" of profile; use default, fast`,
 		`timing: quorum-timeout "never" is no duration above zero; use a duration such as 100ms or 2s`,
 		`timing: dead-after 150ms is less than two heartbeats of 100ms: one lost packet would be a dead node; make dead-after several times heartbeat`,
