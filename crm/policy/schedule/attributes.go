@@ -257,7 +257,7 @@ func (w *attributes) refer(r *model.Resource) *transition.ResourceRef {
 	switch {
 	case r.Removed && r.HistoryID != "":
 		ref.ID, ref.LongID = r.HistoryID, r.ID
-	case !r.Unique && r.ConfigID != "":
+	case anonymous(r) && r.ConfigID != "":
 		ref.ID = r.ConfigID
 		if r.HistoryID != "" && r.HistoryID != ref.ID {
 			ref.LongID = r.HistoryID

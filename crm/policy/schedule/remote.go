@@ -8,7 +8,7 @@ import (
 // behindConnections orders what happens on remote and guest nodes around the start and stop of their
 // connections (spec/05-ordering.md 4.7). Nodes that can be reached no more are fenced.
 func (s *scheduler) behindConnections() {
-	for i := 0; i < len(s.c.Actions); i++ { // fencing adds actions
+	for i := len(s.c.Actions) - 1; i >= 0; i-- {
 		a := s.c.Actions[i]
 		r := a.Resource
 		if r == nil {
