@@ -582,6 +582,15 @@ func TestRun_Properties(t *testing.T) {
 					return
 				}
 				count[r.Assigned]++
+				sum := int32(0)
+				for _, o := range origins(r, r.Assigned) {
+					if o.Kind != model.OriginRole {
+						sum = model.AddScore(sum, o.Number)
+					}
+				}
+				if s := score(r.Allowed, r.Assigned); s != sum {
+					t.Fatalf("%s\n%s on %s: score %d, its origins give %d: %v", text, r.ID, r.Assigned.Name, s, sum, origins(r, r.Assigned))
+				}
 				if r.Managed && (!r.Assigned.Available() || score(r.Allowed, r.Assigned) < 0) {
 					t.Fatalf("%s\n%s is on %s with score %d", text, r.ID, r.Assigned.Name, score(r.Allowed, r.Assigned))
 				}
@@ -609,6 +618,13 @@ func TestRun_Properties(t *testing.T) {
 			}
 		}
 	})
+}
+
+func origins(r *model.Resource, n *model.Node) []model.Origin {
+	if n.Index < len(r.Origins) {
+		return r.Origins[n.Index]
+	}
+	return nil
 }
 
 // twoWay reports whether colocations tie the two resources in a loop, in which one of them is placed before

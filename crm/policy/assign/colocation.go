@@ -402,7 +402,7 @@ func (a *assigner) applyRole(x, p *model.Resource, c *model.Colocation) {
 		return
 	}
 	x.Priority = model.AddScore(x.Priority, s)
-	a.origin(x, x.Assigned, model.Origin{Kind: model.OriginPromotion, ID: c.ID, Number: s, Text: p.ID})
+	a.origin(x, x.Assigned, model.Origin{Kind: model.OriginRole, ID: c.ID, Number: s, Text: p.ID})
 }
 
 // restrict forbids x all nodes other than those that match one of the list, and adds the number for those.
@@ -456,10 +456,10 @@ func (a *assigner) applyClone(x, p *model.Resource, c *model.Colocation) {
 		case c.DependentRole == model.RolePromoted:
 			if q := a.compatible(x, p, c.PrimaryRole, c.Attribute, false); q != nil {
 				x.Priority = model.AddScore(x.Priority, c.Score)
-				a.origin(x, x.Assigned, model.Origin{Kind: model.OriginPromotion, ID: c.ID, Number: c.Score, Text: p.ID})
+				a.origin(x, x.Assigned, model.Origin{Kind: model.OriginRole, ID: c.ID, Number: c.Score, Text: p.ID})
 			} else if c.Score >= model.Infinity {
 				x.Priority = model.MinInfinity
-				a.origin(x, x.Assigned, model.Origin{Kind: model.OriginPromotion, ID: c.ID, Number: model.MinInfinity, Text: p.ID})
+				a.origin(x, x.Assigned, model.Origin{Kind: model.OriginRole, ID: c.ID, Number: model.MinInfinity, Text: p.ID})
 			}
 		}
 		return

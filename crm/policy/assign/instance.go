@@ -177,6 +177,12 @@ func (a *assigner) distribute(list []*model.Resource, parent *model.Resource, to
 			continue
 		}
 		if assigned >= total {
+			forPrimitives(x, func(p *model.Resource) {
+				before := a.borrow(p.Allowed)
+				a.banAll(p)
+				a.originDiff(p, before, p.Allowed, model.Origin{Kind: model.OriginInstance, ID: parent.ID, Text: "enough instances"})
+				a.giveBack(before)
+			})
 			a.banAll(x)
 		}
 		if n := a.instance(x, parent, nil, perNode, true); n != nil {
@@ -232,9 +238,15 @@ func (a *assigner) keep(x, parent *model.Resource, n *model.Node, tries, perNode
 	return false
 }
 
+// saved is what a tentative assignment of one resource may change.
+type saved struct {
+	table   model.Table
+	origins [][]model.Origin
+}
+
 // save copies the tables of r and its descendants.
-func (a *assigner) save(r *model.Resource, to []model.Table) []model.Table {
-	to = append(to, a.borrow(r.Allowed))
+func (a *assigner) save(r *model.Resource, to []saved) []saved {
+	to = append(to, saved{a.borrow(r.Allowed), a.keepOrigins(r)})
 	for _, child := range r.Children {
 		to = a.save(child, to)
 	}
@@ -242,19 +254,20 @@ func (a *assigner) save(r *model.Resource, to []model.Table) []model.Table {
 }
 
 // restore puts saved tables back, in the same order.
-func (a *assigner) restore(r *model.Resource, saved []model.Table) []model.Table {
-	copy(r.Allowed, saved[0])
-	a.giveBack(saved[0])
-	saved = saved[1:]
+func (a *assigner) restore(r *model.Resource, from []saved) []saved {
+	copy(r.Allowed, from[0].table)
+	a.forgetOrigins(r, from[0].origins)
+	a.giveBack(from[0].table)
+	from = from[1:]
 	for _, child := range r.Children {
-		saved = a.restore(child, saved)
+		from = a.restore(child, from)
 	}
-	return saved
+	return from
 }
 
-func (a *assigner) drop(saved []model.Table) {
-	for _, t := range saved {
-		a.giveBack(t)
+func (a *assigner) drop(list []saved) {
+	for _, s := range list {
+		a.giveBack(s.table)
 	}
 }
 
@@ -266,12 +279,25 @@ func (a *assigner) instance(x, parent *model.Resource, prefer *model.Node, perNo
 		}
 		n := a.byIndex[i]
 		e := parent.Allowed.At(n)
-		if x.Removed || !n.Available() || !e.Present || e.Score < 0 || int(e.Count) >= perNode {
-			if a.c.Trace.Reasons && final && n.Available() && x.Allowed[i].Score >= 0 {
-				a.origin(x, n, model.Origin{Kind: model.OriginInstance, ID: parent.ID, Number: model.MinInfinity})
-			}
-			banNode(x, n)
+		why := ""
+		switch {
+		case x.Removed:
+			why = "not configured any more"
+		case !n.Available():
+			why = "the node is not available"
+		case !e.Present || e.Score < 0:
+			why = "not allowed there"
+		case int(e.Count) >= perNode:
+			why = "no further instance there"
+		default:
+			continue
 		}
+		if a.c.Trace.Reasons && x.Allowed[i].Score > model.MinInfinity {
+			forPrimitives(x, func(p *model.Resource) {
+				a.origin(p, n, model.Origin{Kind: model.OriginInstance, ID: parent.ID, Number: model.MinInfinity, Text: why})
+			})
+		}
+		banNode(x, n)
 	}
 	return a.assign(x, prefer, final)
 }
@@ -349,6 +375,7 @@ func (a *assigner) colocateConnection(connection, host *model.Resource) {
 func (a *assigner) assignInner(rep *model.Replica, final bool) {
 	in := rep.Inner
 	if !in.AssignedDone {
+		before := a.borrow(in.Allowed)
 		for i := range in.Allowed {
 			if e := &in.Allowed[i]; e.Present {
 				if i != rep.Node.Index {
@@ -358,6 +385,8 @@ func (a *assigner) assignInner(rep *model.Replica, final bool) {
 				}
 			}
 		}
+		a.originDiff(in, before, in.Allowed, model.Origin{Kind: model.OriginContainer, ID: rep.Bundle.ID})
+		a.giveBack(before)
 	}
 	a.assign(in, rep.Node, final)
 }

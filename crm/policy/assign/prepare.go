@@ -25,6 +25,9 @@ const uname = "#uname"
 // resources' lists of colocations in their final order.
 func Prepare(c *model.Cluster) {
 	a := newAssigner(c)
+	for _, r := range c.All {
+		a.originBase(r)
+	}
 	for _, l := range c.Locations {
 		a.locate(l, l.Resource, false)
 	}

@@ -53,7 +53,7 @@ func (a *assigner) primitive(r *model.Resource, prefer *model.Node, final bool) 
 		if n != nil {
 			a.chosen[r.Index] = n.Score // its table had no say
 		}
-		a.origin(r, n, model.Origin{Kind: model.OriginUnmanaged, ID: "is-managed", Number: model.Infinity})
+		a.origin(r, n, model.Origin{Kind: model.OriginUnmanaged, ID: "is-managed"})
 	case o.StopAll:
 		a.place(r, nil, final)
 	default:
@@ -75,10 +75,11 @@ func (a *assigner) followPrimary(r *model.Resource, c *model.Colocation) {
 		a.apply(r, c.Primary, c)
 		return
 	}
-	before := a.borrow(r.Allowed)
+	before, origins := a.borrow(r.Allowed), a.keepOrigins(r)
 	a.apply(r, c.Primary, c)
 	if !a.usable(r.Allowed) {
 		copy(r.Allowed, before)
+		a.forgetOrigins(r, origins)
 	}
 	a.giveBack(before)
 }

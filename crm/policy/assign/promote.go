@@ -189,7 +189,7 @@ func (a *assigner) promotionPriority(x, clone *model.Resource) {
 		if s, set := a.promotionScore(x, n, true); set {
 			x.Priority = s
 		}
-		a.origin(x, n, model.Origin{Kind: model.OriginPromotion, ID: "promotion-score", Number: x.Priority, Text: "role"})
+		a.origin(x, n, model.Origin{Kind: model.OriginRole, ID: "promotion-score", Number: x.Priority})
 	case model.RoleUnpromoted, model.RoleStopped:
 		x.Priority = model.MinInfinity
 	}
@@ -201,7 +201,7 @@ func (a *assigner) promotionPriority(x, clone *model.Resource) {
 			for _, at := range l.Nodes {
 				if at.Node == n {
 					x.Priority = model.AddScore(x.Priority, at.Score)
-					a.origin(x, n, model.Origin{Kind: model.OriginPromotion, ID: l.ID, Number: at.Score, Text: l.Text})
+					a.origin(x, n, model.Origin{Kind: model.OriginRole, ID: l.ID, Number: at.Score, Text: l.Text})
 				}
 			}
 		}
@@ -237,7 +237,7 @@ func (a *assigner) mergePromotion(r *model.Resource) {
 			for i := range r.Allowed {
 				if r.Allowed[i].Present {
 					r.Allowed[i].Score = model.MinInfinity
-					a.origin(r, a.byIndex[i], model.Origin{Kind: model.OriginTicket, ID: t.ID, Number: model.MinInfinity, Text: "role"})
+					a.origin(r, a.byIndex[i], model.Origin{Kind: model.OriginRole, ID: t.ID, Number: model.MinInfinity, Text: "ticket"})
 				}
 			}
 		}

@@ -1,6 +1,7 @@
 package assign
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -93,6 +94,45 @@ func (a *assigner) origin(r *model.Resource, n *model.Node, o model.Origin) {
 		r.Origins = grown
 	}
 	r.Origins[n.Index] = append(r.Origins[n.Index], o)
+}
+
+// keepOrigins returns what is recorded about r now, for forgetOrigins to go back to.
+func (a *assigner) keepOrigins(r *model.Resource) [][]model.Origin {
+	if !a.c.Trace.Reasons {
+		return nil
+	}
+	return slices.Clone(r.Origins)
+}
+
+// forgetOrigins drops what was recorded about r since keepOrigins.
+func (a *assigner) forgetOrigins(r *model.Resource, kept [][]model.Origin) {
+	if a.c.Trace.Reasons {
+		r.Origins = kept
+	}
+}
+
+// originBase records what the tables hold before anything here is added, as far as it is not explained yet.
+func (a *assigner) originBase(r *model.Resource) {
+	if !a.c.Trace.Reasons {
+		return
+	}
+	for i, e := range r.Allowed {
+		if !e.Present || e.Hidden {
+			continue
+		}
+		known := int32(0)
+		if i < len(r.Origins) {
+			for _, o := range r.Origins[i] {
+				known = model.AddScore(known, o.Number)
+			}
+		}
+		if d := e.Score - known; d != 0 {
+			if e.Score <= model.MinInfinity {
+				d = model.MinInfinity
+			}
+			a.origin(r, a.byIndex[i], model.Origin{Kind: model.OriginBase, ID: a.byIndex[i].Name, Number: d})
+		}
+	}
 }
 
 // originDiff records what a step changed between the tables before and after.

@@ -426,6 +426,7 @@ const (
 	OriginMultiActive
 	OriginRemoved
 	OriginUtilization
+	OriginRole // speaks for or against the promoted role there; the other kinds are about the place
 )
 
 // Top returns the outermost ancestor, not going through a bundle; includeBundle goes through it.
