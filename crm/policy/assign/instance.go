@@ -292,9 +292,11 @@ func (a *assigner) instance(x, parent *model.Resource, prefer *model.Node, perNo
 		default:
 			continue
 		}
-		if a.c.Trace.Reasons && x.Allowed[i].Score > model.MinInfinity {
+		if a.c.Trace.Reasons {
 			forPrimitives(x, func(p *model.Resource) {
-				a.origin(p, n, model.Origin{Kind: model.OriginInstance, ID: parent.ID, Number: model.MinInfinity, Text: why})
+				if score(p.Allowed, n) > model.MinInfinity {
+					a.origin(p, n, model.Origin{Kind: model.OriginInstance, ID: parent.ID, Number: model.MinInfinity, Text: why})
+				}
 			})
 		}
 		banNode(x, n)

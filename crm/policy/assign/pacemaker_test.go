@@ -244,8 +244,9 @@ func scoreLines(text string) []string {
 	return slices.Compact(list) // how often a hopeless instance is tried differs between versions
 }
 
-// comparable draws the lines of a random cluster that this version of the test can also write as a CIB.
-func comparable(t *rapid.T) string {
+// randomCluster draws the lines of a random cluster that document can write, and on which the installed
+// version of Pacemaker and the newest one agree.
+func randomCluster(t *rapid.T) string {
 	var out []string
 	add := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	strategy := rapid.SampledFrom([]string{"", "", "", "balanced", "minimal", "utilization", "opt-in"}).Draw(t, "option")
@@ -398,7 +399,7 @@ func TestAgainstPacemaker(t *testing.T) {
 	}
 	file := filepath.Join(t.TempDir(), "cib.xml")
 	rapid.Check(t, func(t *rapid.T) {
-		lines := comparable(t)
+		lines := randomCluster(t)
 		if name := os.Getenv("QUORATE_CLUSTER"); name != "" { // one written by hand
 			data, err := os.ReadFile(name)
 			if err != nil {
@@ -422,13 +423,13 @@ func TestAgainstPacemaker(t *testing.T) {
 		}
 		want := scoreLines(string(out))
 		if strings.Join(got, "\n") != strings.Join(want, "\n") {
-			t.Fatalf("%s\n%s", lines, difference2(got, want))
+			t.Fatalf("%s\n%s", lines, oneSided(got, want))
 		}
 	})
 }
 
-// difference2 shows the lines that only one side has.
-func difference2(got, want []string) string {
+// oneSided shows the lines that only one side has.
+func oneSided(got, want []string) string {
 	count := map[string]int{}
 	for _, l := range got {
 		count[l]++
