@@ -31,7 +31,7 @@ func FailCount(c *model.Cluster, r *model.Resource, node *model.Node, what Failu
 		if c.Now.Unix() > end {
 			count = 0
 		} else {
-			c.RecheckUnix(end)
+			c.RecheckUnix(end + 1) // the first second in which it is expired
 		}
 	}
 	if what.Launched && len(r.Launched) > 0 && r.Replica == nil {
