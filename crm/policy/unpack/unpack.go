@@ -46,6 +46,8 @@ func Unpack(doc *cib.Document, opts Options) (*model.Cluster, error) {
 	if compareVersions(doc.Head.FeatureSet, featureSet) > 0 {
 		return nil, fmt.Errorf("crm_feature_set %q: %w; use a newer program on this node", doc.Head.FeatureSet, ErrNewerFeatureSet)
 	}
+	// Old forms, such as <master> and several rules in a location, have their meaning in the present one only.
+	doc, _ = cib.Upgrade(doc)
 	doc = resolveReferences(doc)
 	u := &unpacker{
 		c:          model.New(doc, opts.Now),
