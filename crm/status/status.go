@@ -555,7 +555,7 @@ func (p *printer) stopped(depth int, r *model.Resource) {
 			}
 		}
 		title := "Stopped"
-		if isDisabled(r) {
+		if isDisabled(r) || (len(r.Children) > 0 && isDisabled(r.Children[0])) {
 			title = "Stopped (disabled)"
 		} else if text := maskedBelow(r, n); text != "" {
 			title = "Stopped (" + text + ")"
@@ -617,7 +617,7 @@ func (p *printer) bundle(depth int, r *model.Resource) {
 		if rep.Address != "" {
 			name += " (" + rep.Address + ")"
 		}
-		p.item(depth+1, p.primitive(rep.Container, x, name, rep.Container.Current(), false))
+		p.item(depth+1, p.primitive(rep.Container, x, name, rep.Container.Current(), true))
 	}
 }
 

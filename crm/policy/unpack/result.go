@@ -220,7 +220,7 @@ func (x *entries) read(e *cib.HistoryOp) {
 		if r.MaskedFailures == nil {
 			r.MaskedFailures = map[int]string{}
 		}
-		r.MaskedFailures[n.Index] = maskedText(e)
+		r.MaskedFailures[n.Index] = ExitText(e.RC)
 		return
 	}
 
@@ -244,14 +244,6 @@ func (x *entries) read(e *cib.HistoryOp) {
 	default:
 		x.failed(&o)
 	}
-}
-
-// maskedText is what displays say about a masked failure.
-func maskedText(e *cib.HistoryOp) string {
-	if e.Status == statusNotInstalled {
-		return "Not installed"
-	}
-	return ExitText(e.RC)
 }
 
 // ExitText describes an exit code of an agent as the field's tools do (spec/06-simulation.md section 12).
@@ -358,6 +350,7 @@ func (u *unpacker) clearFailcount(r *model.Resource, n *model.Node, reason strin
 func (x *entries) remap(o *outcome) {
 	r, n := x.r, x.n
 	probe := isProbe(o.HistoryOp)
+	degraded := o.rc == rcDegraded || o.rc == rcDegradedPromoted
 	switch o.rc {
 	case rcDegraded:
 		o.rc = rcOK
@@ -377,6 +370,14 @@ func (x *entries) remap(o *outcome) {
 		return
 	}
 	wasDone := o.status == statusDone
+	if degraded && o.Operation != "monitor" {
+		// Only a monitor may say that it found a service that is not well; anything else has failed.
+		o.status = statusError
+		if o.rc == rcPromoted && !o.expired {
+			r.Role = model.RolePromoted
+		}
+		return
+	}
 	switch {
 	case o.expected < 0:
 		// Without a key nothing was expected, so nothing can be confirmed.

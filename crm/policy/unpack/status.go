@@ -303,8 +303,8 @@ func (u *unpacker) remoteOnline(n *model.Node) {
 	}
 	l := conn.Launcher
 	var host *model.Node
-	if l != nil && len(l.Active) == 1 {
-		host = l.Active[0]
+	if l != nil && len(conn.Active) == 1 {
+		host = conn.Active[0]
 	}
 	if conn.Role == model.RoleStarted {
 		n.Online = true
