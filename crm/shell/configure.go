@@ -480,10 +480,7 @@ func (s *Shell) cmdLoad(c *call) error {
 		return err
 	}
 	return s.edit(c.ctx, func(w *workArea) error {
-		switch method {
-		case "replace":
-			eraseConfig(w, true)
-		case "push":
+		if method != "update" {
 			eraseConfig(w, false)
 		}
 		err := w.load(data, asXML)

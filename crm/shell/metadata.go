@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 
@@ -93,7 +94,11 @@ func (s *Shell) metadataText(ctx context.Context, name string) ([]byte, error) {
 // listAgents lists the agents of a class ("ocf", "ocf:heartbeat", "stonith").
 func (s *Shell) listAgents(ctx context.Context, class string) ([]string, error) {
 	if b, ok := s.connect().(*liveBackend); ok {
-		list, err := b.client.Agents(ctx, class)
+		kind, provider, _ := strings.Cut(class, ":")
+		list, err := b.client.Agents(ctx, kind)
+		if provider != "" {
+			list = slices.DeleteFunc(list, func(a string) bool { return !strings.HasPrefix(a, class+":") })
+		}
 		return list, explain(err)
 	}
 	kind, provider, _ := strings.Cut(class, ":")

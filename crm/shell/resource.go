@@ -135,6 +135,7 @@ func (s *Shell) cmdResourceRestart(c *call) error {
 					setMeta(doc, r, "target-role", v)
 				} else {
 					deleteValue(r.Meta, "target-role")
+					r.Meta = slices.DeleteFunc(r.Meta, func(x cib.AttributeSet) bool { return len(x.Pairs)+len(x.Rules) == 0 && x.IDRef == "" })
 				}
 			}
 			return nil

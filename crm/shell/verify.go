@@ -34,6 +34,7 @@ func (s *Shell) verify(ctx context.Context, w *workArea) error {
 		}
 	}
 	errs = append(errs, fencingErrors(w.doc)...)
+	errs = append(errs, ignoredErrors(w.doc)...)
 	errs = append(errs, s.agentErrors(ctx, w)...)
 	if len(errs) == 0 {
 		return nil
@@ -159,7 +160,7 @@ func (s *Shell) agentProblems(ctx context.Context, w *workArea, r, template *cib
 	if r.Kind == cib.Primitive && !referenced && !s.suppliedByCluster(pattern) {
 		for i := range meta.Parameters {
 			p := &meta.Parameters[i]
-			if !p.Required || p.HasDefault || given[p.Name] || supplied(pattern.Class, p.Name) {
+			if !p.Required || p.Default != "" || given[p.Name] || supplied(pattern.Class, p.Name) {
 				continue
 			}
 			errs = append(errs, fmt.Errorf("primitive %s: agent %s needs the parameter %s", r.ID, name, p.Name))
@@ -201,4 +202,44 @@ func (s *Shell) operationWarnings(r *cib.Resource, meta *agents.Metadata) {
 			}
 		}
 	}
+}
+
+// ignoredErrors names what the policy would ignore or take otherwise than it was written.
+func ignoredErrors(doc *cib.Document) []error {
+	var errs []error
+	fencing := cib.IsTrue(cib.EffectiveProperty(doc, "fencing-enabled"))
+	clones := make(map[string]string) // what is inside of a clone
+	cib.EachResource(&doc.Config, func(r, parent *cib.Resource) {
+		if parent == nil {
+			return
+		}
+		if clone := clones[parent.ID]; clone != "" {
+			clones[r.ID] = clone
+		} else if parent.Kind == cib.Clone {
+			clones[r.ID] = parent.ID
+		}
+	})
+	for i := range doc.Config.Constraints {
+		k := &doc.Config.Constraints[i]
+		ids := []string{k.Resource, k.With, k.First, k.Then}
+		for _, set := range k.Sets {
+			ids = append(ids, set.Refs...)
+		}
+		for _, id := range ids {
+			if clone := clones[id]; clone != "" {
+				errs = append(errs, fmt.Errorf("%s %s: %s is inside of clone %s and has many instances; name %s instead", k.Kind, k.ID, id, clone, clone))
+			}
+		}
+		if k.Kind == cib.Ticket && k.LossPolicy == "fence" && !fencing {
+			errs = append(errs, fmt.Errorf("ticket %s: loss-policy=fence cannot be met: fencing is off", k.ID))
+		}
+	}
+	cib.EachResource(&doc.Config, func(r, _ *cib.Resource) {
+		if role, ok := getValue(r.Meta, "target-role"); ok {
+			if _, err := cib.ParseRole(role); err != nil {
+				errs = append(errs, fmt.Errorf("%s %s: target-role: %w", r.Kind, r.ID, err))
+			}
+		}
+	})
+	return errs
 }

@@ -1,6 +1,7 @@
 package cibcrm
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -34,6 +35,9 @@ func (p *parser) location(st *Statement) error {
 		}
 		c.Sets = []cib.ResourceSet{set}
 	case strings.HasPrefix(w, "/") && strings.HasSuffix(w, "/") && len(w) > 2:
+		if _, err := regexp.CompilePOSIX(w[1 : len(w)-1]); err != nil {
+			return p.fail("%q is no regular expression: %v", w, err)
+		}
 		c.Pattern = w[1 : len(w)-1]
 		p.at++
 	default:
@@ -232,7 +236,7 @@ func (p *parser) sets(canonical func(string) (string, bool), what string, option
 			if s.RequireAll == "" {
 				s.RequireAll = "false"
 			}
-			if s.Sequential == "" && p.keyword == "order" {
+			if s.Sequential == "" {
 				s.Sequential = "false"
 			}
 		}
@@ -286,6 +290,9 @@ func (p *parser) colocation(st *Statement) error {
 	}
 	c.NodeAttribute, c.Influence = get(attrs, "node-attribute"), get(attrs, "influence")
 	if sets != nil {
+		if c.NodeAttribute != "" {
+			return p.fail("node-attribute goes with two resources only, not with resource sets")
+		}
 		c.Sets = sets
 		return nil
 	}

@@ -64,6 +64,7 @@ func (e *Editor) Delete(ids ...string) error {
 			e.Notes = append(e.Notes, fmt.Sprintf("%s is deleted too: nothing is left of it", id))
 		}
 		*c = out.Config
+		simplify(c.Constraints)
 	}
 	c.Nodes = slices.DeleteFunc(c.Nodes, func(n cib.Node) bool { return nodes[n.Name] })
 	for _, list := range []*[]cib.AttributeSet{&c.Properties, &c.ResourceDefaults, &c.OpDefaults} {
@@ -160,7 +161,22 @@ func (e *Editor) ModifyGroup(m Member) error {
 		}
 	}
 	e.detach(r)
-	e.Retarget(r.ID, g.ID)
 	g.Members = slices.Insert(slices.Clone(g.Members), place, r)
 	return nil
+}
+
+// simplify writes an order whose one set has shrunk to two resources as the order of two that it is.
+// Colocations stay: in a set the later resource depends on the earlier, in the form of two it is the other way.
+func simplify(list []cib.Constraint) {
+	for i := range list {
+		c := &list[i]
+		if c.Kind != cib.Order || len(c.Sets) != 1 {
+			continue
+		}
+		s := &c.Sets[0]
+		if len(s.Refs) == 2 && s.IDRef+s.Sequential+s.RequireAll+s.Ordering+s.Role+s.Score+s.Kind+s.Symmetrical == "" {
+			c.First, c.Then, c.FirstAction, c.ThenAction = s.Refs[0], s.Refs[1], s.Action, s.Action
+			c.Sets = nil
+		}
+	}
 }

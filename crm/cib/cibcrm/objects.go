@@ -75,9 +75,20 @@ func (p *parser) property(st *Statement) error {
 			p.at++
 		}
 	}
+	if p.end() && id == "" {
+		return p.fail("NAME=VALUE is missing")
+	}
 	set, err := p.attributes()
 	if err != nil {
 		return err
+	}
+	for _, v := range set.Pairs {
+		switch {
+		case v.NoValue && v.IDRef == "":
+			return p.fail("%q is not NAME=VALUE", v.Name)
+		case v.Value == "" && v.IDRef == "" && p.keyword == "property":
+			return p.fail("%s has no value: give one, or delete the property from the set", v.Name)
+		}
 	}
 	if set.ID == "" {
 		set.ID = id
@@ -265,6 +276,16 @@ func (p *parser) permissions() ([]cib.ACLPermission, error) {
 		id = ""
 		out = append(out, perm)
 	}
+	// The field's shell puts references in front of types.
+	slices.SortStableFunc(out, func(a, b cib.ACLPermission) int {
+		switch x, y := a.Reference != "", b.Reference != ""; {
+		case x && !y && b.ObjectType != "":
+			return -1
+		case y && !x && a.ObjectType != "":
+			return 1
+		}
+		return 0
+	})
 	if len(out) == 0 {
 		return nil, p.fail("after %s an object is missing: xpath:, ref:, type: or a short form such as meta:RESOURCE", kind)
 	}

@@ -123,7 +123,10 @@ func (p *parser) operations(r *cib.Resource) error {
 
 // opAttributes are attributes of an op element itself; others belong to its instance attributes.
 var opAttributes = []string{"timeout", "on-fail", "role", "start-delay", "interval-origin", "enabled", "record-pending",
-	"requires", "description", "id"}
+	"description", "id"}
+
+// onFail are the values of on-fail.
+var onFail = []string{"restart", "stop", "block", "fence", "standby", "demote", "ignore", "restart-container", "nothing"}
 
 func (p *parser) op(r *cib.Resource) error {
 	if p.end() {
@@ -174,6 +177,10 @@ func (p *parser) op(r *cib.Resource) error {
 		case slices.Contains(opAttributes, plain):
 			if err := p.once(slices.ContainsFunc(o.Extra, func(a cib.Attr) bool { return a.Name == plain }), name); err != nil {
 				return err
+			}
+			if plain == "on-fail" && !slices.Contains(onFail, value) {
+				p.at--
+				return p.fail("on-fail is one of %s, not %q", strings.Join(onFail, ", "), value)
 			}
 			o.Extra = append(o.Extra, cib.Attr{Name: plain, Value: value})
 		default:

@@ -30,6 +30,10 @@ func (p *parser) rule() (rule.Rule, error) {
 			r.IDRef = value
 			return r, nil
 		case "role":
+			if !knownRole(value) {
+				p.at--
+				return r, p.fail("%q is not a role: %s", value, strings.Join(roleNames, ", "))
+			}
 			r.Role = value
 		}
 	}
@@ -46,6 +50,7 @@ func (p *parser) rule() (rule.Rule, error) {
 	} else {
 		r.Score = "INFINITY"
 	}
+	joined := false // by and
 	for first := true; ; first = false {
 		if !first {
 			op := ""
@@ -57,10 +62,13 @@ func (p *parser) rule() (rule.Rule, error) {
 			default:
 				return r, nil
 			}
-			if r.BooleanOp != "" && r.BooleanOp != op {
+			if r.BooleanOp != "" && r.BooleanOp != op || joined && op != "and" {
 				return r, p.fail("and and or cannot be mixed in one rule: use two rules")
 			}
-			r.BooleanOp = op
+			if r.BooleanOp = op; op == "and" {
+				joined = true
+				r.BooleanOp = "" // the default, which the field's shell does not write
+			}
 		}
 		c, err := p.expression()
 		if err != nil {
