@@ -375,7 +375,12 @@ func sameAction(a *transition.Action, p *command.Pending) bool {
 	if a.Fencing() {
 		return p.Task == "stonith" && p.Target == a.Node
 	}
-	return a.Key == p.Key && a.Task == p.Task && (a.Node == p.Node || a.Node == p.RunsOn)
+	if a.Task != p.Task || a.Node != p.Node && a.Node != p.RunsOn || a.Resource == nil || a.Resource.ID != p.Resource {
+		return false
+	}
+	want := pendingOf(a)
+	want.Node, want.RunsOn = p.Node, p.RunsOn
+	return want.Same(p)
 }
 
 // walk starts every action of the present transition that may start now.
@@ -454,7 +459,7 @@ func (l *Leader) pass(d *command.Dispatch, p *transition.Progress, number uint64
 		}
 		for i := range l.state.Pending {
 			q := &l.state.Pending[i]
-			if q.Key == pending.Key && q.Node == pending.Node && q.RunsOn == pending.RunsOn && q.Task == pending.Task {
+			if q.Same(&pending) {
 				return transition.Deferred // the same still runs for an overtaken decision
 			}
 		}

@@ -130,6 +130,24 @@ type Pending struct {
 	Reason string `cbor:"19,keyasint,omitempty"`
 }
 
+// Same reports whether p and q ask the same of the same node. The numbers of the instances of an anonymous clone,
+// which are in Key, do not count: the next decision may number them in another way, and history does not know them.
+func (p *Pending) Same(q *Pending) bool {
+	if p.Task != q.Task || p.Node != q.Node || p.RunsOn != q.RunsOn || p.Target != q.Target ||
+		p.Resource != q.Resource || p.IntervalMS != q.IntervalMS {
+		return false
+	}
+	switch p.Task {
+	case "notify", "cancel":
+		for _, name := range [...]string{"CRM_meta_notify_type", "CRM_meta_notify_operation", "CRM_meta_operation"} {
+			if p.Attributes[name] != q.Attributes[name] {
+				return false
+			}
+		}
+	}
+	return p.Resource != "" || p.Task == "stonith" || p.Key == q.Key
+}
+
 // Result is what an operation came to.
 type Result struct {
 	ID          ActionID `cbor:"1,keyasint"`

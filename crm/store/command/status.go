@@ -116,7 +116,7 @@ func (n *State) dispatch(d *Dispatch, timeMS int64, out *Outcome) error {
 		}
 		for j := range n.Pending {
 			p := &n.Pending[j]
-			if p.Key == a.Key && p.Node == a.Node && p.RunsOn == a.RunsOn && p.Task == a.Task && p.Target == a.Target {
+			if p.Same(a) {
 				return fmt.Errorf("%s on %s is pending already", a.Key, a.Node)
 			}
 		}

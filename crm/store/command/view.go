@@ -32,7 +32,7 @@ func PolicyDocument(s *State, leader string) *cib.Document {
 			Interval: p.IntervalMS, CallID: -1, RC: 193, Status: -1, OnNode: name,
 			TransitionKey: key, TransitionMagic: fmt.Sprintf("-1:193;%s", key),
 			LastRCChange: p.Since, LastRun: -1, FeatureSet: featureSet, Origin: "quorated",
-			OpDigest: transition.Digest(digestAttrs(p)),
+			OpDigest:      transition.Digest(digestAttrs(p)),
 			MigrateSource: p.Attributes["CRM_meta_migrate_source"], MigrateTarget: p.Attributes["CRM_meta_migrate_target"],
 		})
 	}
