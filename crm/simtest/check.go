@@ -10,6 +10,7 @@ import (
 	"github.com/quorate/quorate/agents"
 	"github.com/quorate/quorate/crm/controller"
 	"github.com/quorate/quorate/crm/store/command"
+	"github.com/quorate/quorate/crm/transition"
 	"github.com/quorate/quorate/membership"
 )
 
@@ -130,10 +131,6 @@ func (c *checker) started(p *process, req agents.Request) {
 	term, _ := strconv.ParseUint(parts[1], 10, 64)
 	transition, _ := strconv.ParseUint(parts[2], 10, 64)
 	action, _ := strconv.Atoi(parts[3])
-	if term < p.seen.term {
-		w.violate("I6", "%s runs %s of term %d after one of term %d", p.m.name, req.ID, term, p.seen.term)
-	}
-	p.seen.term = max(p.seen.term, term)
 	key := parts[1] + "." + parts[2] + "." + parts[3]
 	if p.seen.keys[key] {
 		w.violate("I13", "%s runs action %s twice", p.m.name, key)
@@ -151,6 +148,8 @@ func (c *checker) started(p *process, req agents.Request) {
 			w.violate("I7", "%s begins %s of %s while it is alone", p.m.name, req.Operation, req.Resource)
 		}
 	}
+	// Dispatches of a deposed leader are refused when they are applied; what is still among the actions handed out
+	// is known to the present leader, and valid whatever its term.
 	id := command.ActionID{Term: term, Transition: transition, Action: action}
 	for i := range p.n.State().Pending {
 		if q := &p.n.State().Pending[i]; q.ID == id {
@@ -180,6 +179,25 @@ func (c *checker) decision(p *process, d controller.DecisionRecord) {
 		c.w.violate("I6", "%s decides although it does not lead", p.m.name)
 	}
 	c.w.hit("decision")
+	if c.w.cfg.Verbose && d.Decision != nil {
+		c.w.tell("%s decides transition %d on index %d: %s", p.m.name, d.Transition, d.Index, actions(d.Decision.Graph))
+		for _, a := range d.Decision.Cluster.Actions {
+			if a.Reason != "" {
+				c.w.tell("  %s: %s", a.Key, a.Reason)
+			}
+		}
+	}
+}
+
+// actions lists the actions of a transition that do something.
+func actions(g *transition.Graph) string {
+	var b strings.Builder
+	for i := range g.Synapses {
+		if a := &g.Synapses[i].Action; a.Kind != transition.PseudoEvent {
+			b.WriteString(a.Key + "@" + a.Node + " ")
+		}
+	}
+	return b.String()
 }
 
 // voters are those of the newest configuration that any process knows.

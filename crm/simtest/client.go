@@ -165,6 +165,16 @@ func (c *client) lost(p *process) {
 type operator struct {
 	w       *world
 	pending []*job
+	planned int // changes that are still to come
+}
+
+// later plans a change.
+func (o *operator) later(d time.Duration, f func()) {
+	o.planned++
+	o.w.after(d, func() {
+		o.planned--
+		f()
+	})
 }
 
 // job is a request of the operator that is repeated until it is answered.

@@ -96,8 +96,7 @@ func (w *world) heal() {
 		w.operator.ban(r, "", false)
 	}
 	w.topology()
-	w.after(10*time.Second, func() { w.operator.cleanup() })
-	w.after(25*time.Second, func() { w.operator.cleanup() })
+	w.operator.later(3*time.Second, w.operator.cleanup)
 }
 
 func (w *world) cutPaths() []pathKey {
@@ -331,7 +330,7 @@ func (w *world) switchRefuses(time.Duration) {
 func (w *world) standbyNode(time.Duration) {
 	m := w.any()
 	w.operator.standby(m.name, true)
-	w.after(w.between(time.Second, 10*time.Second), func() { w.operator.standby(m.name, false) })
+	w.operator.later(w.between(time.Second, 10*time.Second), func() { w.operator.standby(m.name, false) })
 }
 
 func (w *world) banResource(time.Duration) {
@@ -340,5 +339,5 @@ func (w *world) banResource(time.Duration) {
 		r = "site"
 	}
 	w.operator.ban(r, w.any().name, true)
-	w.after(w.between(time.Second, 10*time.Second), func() { w.operator.ban(r, "", false) })
+	w.operator.later(w.between(time.Second, 10*time.Second), func() { w.operator.ban(r, "", false) })
 }

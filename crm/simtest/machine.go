@@ -67,7 +67,6 @@ type process struct {
 
 // executorSeen is what an executor has run.
 type executorSeen struct {
-	term uint64
 	keys map[string]bool
 }
 
@@ -299,8 +298,9 @@ func (p *process) tick(at time.Duration) {
 	p.wake = 0
 	if w.now < p.pausedUntil {
 		// The clock runs on, the process does not: it is called when the pause is over.
-		p.wake = p.pausedUntil
-		w.at(p.wake, func() { p.tick(p.pausedUntil) })
+		until := p.pausedUntil
+		p.wake = until
+		w.at(until, func() { p.tick(until) })
 		return
 	}
 	if p.wakeAt == w.now {

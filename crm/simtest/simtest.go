@@ -93,8 +93,10 @@ func Run(cfg Config) *Report {
 
 // Times of a scenario.
 const (
-	joinLimit = 60 * time.Second // for all nodes to have joined and all resources to run
-	quiet     = 3 * time.Second  // for which a cluster must be at rest to count as settled
+	joinLimit    = 60 * time.Second // for all nodes to have joined and all resources to run
+	cleanupAfter = 15 * time.Second // without rest, the operator has failures forgotten
+	minLength    = 2 * time.Minute  // of a run
+	quiet        = 3 * time.Second  // for which a cluster must be at rest to count as settled
 )
 
 // scenario is the course of a run.
@@ -155,6 +157,14 @@ func (w *world) scenario() {
 		return
 	}
 	w.finalState()
+	// At rest it stays at rest: what would still happen now would happen for ever.
+	index, fences := w.machines[0].proc.n.State().Index, len(w.power.log)
+	if !w.run(max(w.now+quiet, minLength)) {
+		return
+	}
+	if s := w.machines[0].proc.n.State(); s.Index != index || len(w.power.log) != fences {
+		w.violate("I9", "the cluster was at rest at index %d and went on by itself to %d", index, s.Index)
+	}
 }
 
 // every calls f at a fixed interval for the rest of the run.
@@ -304,11 +314,17 @@ var exclusives = []string{"db1", "db2", "db3", "ip", "web"}
 // settle runs until the cluster has been at rest for a while.
 func (w *world) settle(limit time.Duration, when string) bool {
 	deadline := w.now + limit
+	cleanup := w.now + cleanupAfter
 	var since time.Duration = -1
 	why := ""
 	for w.now < deadline {
 		if !w.run(w.now + 250*time.Millisecond) {
 			return false
+		}
+		if why != "" && w.now >= cleanup {
+			// What failed during the faults may be banned from where it should run: that takes an administrator.
+			cleanup = w.now + cleanupAfter
+			w.operator.cleanup()
 		}
 		why = w.unrest()
 		switch {
@@ -384,6 +400,9 @@ func (w *world) unrest() string {
 		if n := m.clones("cd"); n != 1 {
 			return fmt.Sprintf("%d instances of the clone run on %s", n, m.name)
 		}
+	}
+	if w.operator.planned > 0 {
+		return "the operator has plans"
 	}
 	if len(w.operator.pending) > 0 {
 		return "the operator waits for " + w.operator.pending[0].name

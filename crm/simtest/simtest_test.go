@@ -2,17 +2,45 @@ package simtest
 
 import (
 	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/cryptotest"
 	"time"
+
+	"github.com/quorate/quorate/crm/policy"
+	"github.com/quorate/quorate/crm/transition"
 )
 
 var (
 	seedFlag  = flag.Uint64("seed", 0, "run this seed alone and show its trace (0 = the usual seeds)")
-	debugFlag = flag.Bool("debug", false, "with -seed: debug notes in the trace")
-	manyFlag  = flag.Uint64("many", 0, "count the violations of the seeds from 1 to this one")
+	debugFlag = flag.Bool("debug", false, "with -seed: debug notes and decisions in the trace")
+	fromFlag  = flag.Uint64("from", 1, "with -many: the first seed")
+	manyFlag  = flag.Uint64("many", 0, "survey so many seeds, once each, and count what broke")
 )
+
+// seeds is how many seeds TestSeeds runs; shards how many processes share them. Raft's randomness is fixed for a
+// whole process, so two cores need two processes.
+const (
+	seeds  = 200
+	shards = 2
+)
+
+// shardVariable tells a child process which part of the seeds is its own.
+const shardVariable = "QUORATE_SIMTEST_SHARD"
+
+func TestMain(m *testing.M) {
+	// The runs make much garbage and keep little.
+	debug.SetGCPercent(400)
+	os.Exit(m.Run())
+}
 
 // simulate makes a run with raft's randomness fixed by the same seed.
 func simulate(t *testing.T, cfg Config) *Report {
@@ -21,7 +49,7 @@ func simulate(t *testing.T, cfg Config) *Report {
 	return Run(cfg)
 }
 
-// usual is the configuration of a seed: a minute of faults in two minutes and more.
+// usual is the configuration of a seed: a minute of faults in two minutes.
 func usual(seed uint64) Config {
 	return Config{Seed: seed, Faults: 65 * time.Second}
 }
@@ -29,10 +57,104 @@ func usual(seed uint64) Config {
 func fail(t *testing.T, r *Report, cfg Config) {
 	t.Helper()
 	if r.Err != nil {
-		t.Errorf("seed %d: %v\ntrace:\n%s\nreplay: go test ./crm/simtest -run TestSeed$ -seed %d", cfg.Seed, r.Err, strings.Join(r.Trace, "\n"), cfg.Seed)
+		t.Errorf("seed %d: %v\ntrace:\n%s\nreplay: go test ./crm/simtest -run 'TestSeed$' -seed %d", cfg.Seed, r.Err, strings.Join(r.Trace, "\n"), cfg.Seed)
 	}
 }
 
+// TestSeeds runs each seed twice: no invariant may break, and both runs must be the same, output by output.
+func TestSeeds(t *testing.T) {
+	n := seeds
+	if testing.Short() {
+		n = 20
+	}
+	if v := os.Getenv(shardVariable); v != "" {
+		shard, err := strconv.Atoi(v)
+		if err != nil {
+			t.Fatalf("%s = %q: %v", shardVariable, v, err)
+		}
+		runShard(t, n, shard)
+		return
+	}
+	if runtime.NumCPU() < shards {
+		for shard := range shards {
+			runShard(t, n, shard)
+		}
+		return
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	child := exec.Command(self, "-test.run", "^TestSeeds$", "-test.v", fmt.Sprintf("-test.short=%v", testing.Short()))
+	child.Env = append(os.Environ(), shardVariable+"=1")
+	var out strings.Builder
+	child.Stdout, child.Stderr = &out, &out
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	runShard(t, n, 0)
+	if err := child.Wait(); err != nil {
+		t.Errorf("second process: %v\n%s", err, out.String())
+	} else {
+		t.Logf("second process:\n%s", out.String())
+	}
+}
+
+func runShard(t *testing.T, n, shard int) {
+	began := time.Now()
+	var total Report
+	total.Hits = map[string]int{}
+	for seed := 1 + shard; seed <= n; seed += shards {
+		cfg := usual(uint64(seed))
+		r := simulate(t, cfg)
+		fail(t, r, cfg)
+		if again := simulate(t, cfg); again.Hash != r.Hash {
+			t.Errorf("seed %d: two runs differ: %s", seed, difference(r, again))
+		}
+		if r.Err == nil && r.Virtual < minLength {
+			t.Errorf("seed %d: the run took %v of virtual time, want at least %v", seed, r.Virtual, minLength)
+		}
+		total.Virtual += r.Virtual
+		total.Events += r.Events
+		total.Writes += r.Writes
+		total.Reads += r.Reads
+		total.Unknown += r.Unknown
+		total.Fenced += r.Fenced
+		for k, v := range r.Hits {
+			total.Hits[k] += min(v, 1)
+		}
+		if t.Failed() {
+			return // one trace is enough to read
+		}
+	}
+	t.Logf("%v of %v virtual (each seed twice in %v): %d events, %d writes and %d reads answered, %d requests without answer, %d fencings; seeds with: %v",
+		total.Virtual, time.Duration(n/shards)*minLength, time.Since(began).Round(time.Millisecond), total.Events, total.Writes, total.Reads, total.Unknown, total.Fenced, total.Hits)
+	// What never happens proves nothing.
+	if !testing.Short() {
+		for _, f := range faultTable {
+			if total.Hits[f.name] == 0 {
+				t.Errorf("no seed had the fault %q", f.name)
+			}
+		}
+		for _, name := range []string{"cold start", "fenced", "fencing refused", "leader", "node alone", "own stop", "snapshot sent", "snapshot taken"} {
+			if total.Hits[name] == 0 {
+				t.Errorf("no seed had %q", name)
+			}
+		}
+	}
+}
+
+// difference finds the first line in which two traces differ.
+func difference(a, b *Report) string {
+	for i := range min(len(a.Trace), len(b.Trace)) {
+		if a.Trace[i] != b.Trace[i] {
+			return fmt.Sprintf("\n%s\n%s", a.Trace[i], b.Trace[i])
+		}
+	}
+	return fmt.Sprintf("the traces are equal, the outputs are not (%d and %d events)", a.Events, b.Events)
+}
+
+// TestSeed replays one seed.
 func TestSeed(t *testing.T) {
 	if *seedFlag == 0 {
 		t.Skip("for one seed: -seed N")
@@ -48,16 +170,83 @@ func TestSeed(t *testing.T) {
 	fail(t, r, cfg)
 }
 
+// TestMany surveys seeds beyond the usual ones.
 func TestMany(t *testing.T) {
 	if *manyFlag == 0 {
-		t.Skip("for a survey of many seeds: -many N")
+		t.Skip("for a survey of many seeds: -many N [-from M]")
 	}
 	counts := map[string]int{}
-	for seed := uint64(1); seed <= *manyFlag; seed++ {
+	for seed := *fromFlag; seed < *fromFlag+*manyFlag; seed++ {
 		if r := simulate(t, usual(seed)); r.Err != nil {
 			counts[r.Err.(*Violation).Invariant]++
-			t.Logf("seed %d: %v", seed, r.Err)
+			t.Errorf("seed %d: %v", seed, r.Err)
 		}
 	}
 	t.Log(counts)
+}
+
+// TestPeace runs seeds without faults: standby, bans and failing services only, and so no fencing.
+func TestPeace(t *testing.T) {
+	for seed := uint64(1001); seed <= 1006; seed++ {
+		cfg := Config{Seed: seed}
+		r := simulate(t, cfg)
+		fail(t, r, cfg)
+		if r.Fenced > 0 {
+			t.Errorf("seed %d: %d fencings without a fault", seed, r.Fenced)
+		}
+	}
+}
+
+// caught runs seeds with a rule broken on purpose until one of the wanted invariants breaks.
+func caught(t *testing.T, limit uint64, change func(*Config), want ...string) {
+	t.Helper()
+	found := map[string]int{}
+	for seed := uint64(1); seed <= limit; seed++ {
+		cfg := usual(seed)
+		change(&cfg)
+		r := simulate(t, cfg)
+		if r.Err == nil {
+			continue
+		}
+		v := r.Err.(*Violation)
+		if slices.Contains(want, v.Invariant) {
+			t.Logf("caught by seed %d: %v", seed, v)
+			return
+		}
+		found[v.Invariant]++
+	}
+	t.Errorf("%d seeds did not catch it as %v; they found %v", limit, want, slices.Sorted(maps.Keys(found)))
+}
+
+// TestMutation_StartBeforeFenceAnswer has a policy whose starts do not wait for fencing.
+func TestMutation_StartBeforeFenceAnswer(t *testing.T) {
+	caught(t, 20, func(cfg *Config) {
+		cfg.Decide = func(in policy.Input) (*policy.Decision, error) {
+			d, err := policy.Decide(in)
+			if err != nil {
+				return nil, err
+			}
+			broken := *d
+			broken.Graph = withoutFencing(d.Graph)
+			return &broken, nil
+		}
+	}, "I1", "I2")
+}
+
+// withoutFencing is the graph in which nothing waits for a fencing.
+func withoutFencing(g *transition.Graph) *transition.Graph {
+	out := *g
+	out.Synapses = slices.Clone(g.Synapses)
+	for i := range out.Synapses {
+		s := &out.Synapses[i]
+		s.Inputs = slices.DeleteFunc(slices.Clone(s.Inputs), func(in transition.Input) bool {
+			return in.Synapse >= 0 && g.Synapses[in.Synapse].Action.Fencing()
+		})
+	}
+	return &out
+}
+
+// TestMutation_ForgetVotes has disks that do not keep the vote.
+func TestMutation_ForgetVotes(t *testing.T) {
+	caught(t, 20, func(cfg *Config) { cfg.ForgetVotes = true }, "I6", "I15")
 }

@@ -78,6 +78,7 @@ type world struct {
 	seq  uint32
 	q    queue
 	evts int
+	same int // events at the present instant
 
 	net      network
 	machines []*machine
@@ -96,6 +97,9 @@ type world struct {
 
 const maxLog = 4000 // lines of the trace that a failure shows at most
 
+// maxInstant is far above what one instant of a run holds.
+const maxInstant = 20000
+
 // at plans f.
 func (w *world) at(t time.Duration, f func()) {
 	w.seq++
@@ -108,6 +112,13 @@ func (w *world) after(d time.Duration, f func()) { w.at(w.now+d, f) }
 func (w *world) run(until time.Duration) bool {
 	for w.err == nil && len(w.q) > 0 && w.q[0].at <= until {
 		e := w.q.pop()
+		if w.same++; e.at != w.now {
+			w.same = 0
+		}
+		if w.same > maxInstant {
+			w.violate("contract", "%d events at one instant: something waits for itself", w.same)
+			return false
+		}
 		w.now = e.at
 		w.evts++
 		e.do()
@@ -165,7 +176,7 @@ func (w *world) mixString(s string) {
 func (w *world) tell(format string, args ...any) {
 	line := fmt.Sprintf("%10.4f ", w.now.Seconds()) + fmt.Sprintf(format, args...)
 	w.mixString(line)
-	if len(w.log) >= maxLog {
+	if len(w.log) >= maxLog && !w.cfg.Verbose {
 		n := copy(w.log, w.log[maxLog/2:])
 		w.cut += len(w.log) - n
 		w.log = w.log[:n]
