@@ -624,8 +624,16 @@ func (c *Core) conclude(p *peer) {
 }
 
 func (c *Core) judge(p *peer) (State, Cause) {
+	// A peer that was not there before may be heard by some earlier than by others.
+	elsewhere := c.settle()
+	if p.state == Lost || p.state == Unknown {
+		elsewhere += p.cfg.Dead
+	}
 	switch {
 	case !p.everHeard:
+		if p.elsewhere && c.now.Sub(p.elsewhereAt) >= elsewhere || p.state == Cut && p.elsewhere {
+			return Cut, HeardElsewhere
+		}
 		return Unknown, NeverHeard
 	case p.flags&flagGoodbye != 0:
 		return Left, Goodbye
@@ -652,7 +660,7 @@ func (c *Core) judge(p *peer) (State, Cause) {
 	}
 	// Silent here. Whoever is heard here and heard it lately keeps it from being lost.
 	if p.elsewhere {
-		if c.now.Sub(p.elsewhereAt) >= c.settle() {
+		if c.now.Sub(p.elsewhereAt) >= elsewhere || p.state == Cut {
 			return Cut, HeardElsewhere
 		}
 		if p.state == Lost {

@@ -549,11 +549,82 @@ func TestCore_PartialFaults(t *testing.T) {
 	}
 }
 
+// Nobody is isolated at the moment in which the matrix changes, only when it stays so.
+func TestCore_IsolatesAfterSettling(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 13, 5, 1, FastTiming)
+	w.run(2 * time.Second)
+	w.cutBetween(2, 3, true)
+	changed, named := Instant(0), Instant(0)
+	for range 1000 {
+		w.run(time.Millisecond)
+		v := w.node(1).core.View()
+		if changed == 0 && len(v.Together) == 4 {
+			changed = w.now
+		}
+		if named == 0 && v.Isolate != nil {
+			named = w.now
+		}
+	}
+	if changed == 0 || named.Sub(changed) < 49*time.Millisecond || named.Sub(changed) > 80*time.Millisecond {
+		t.Errorf("the set changed at %v, node 3 was named at %v; want 50 to 80 ms between", time.Duration(changed), time.Duration(named))
+	}
+}
+
+// A node that was never heard here, but is heard by others for long, is cut and isolated.
+func TestCore_NeverHeardHere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 6, 3, 1, DefaultTiming)
+	w.kill(1)
+	w.kill(3)
+	w.cutBoth(1, 3, true)
+	w.run(10 * time.Second)
+	w.boot(1)
+	w.boot(3)
+	w.run(time.Second)
+	if s := w.node(1).core.State(3); s != Unknown {
+		t.Errorf("after a second node 3 is %v, want unknown", s)
+	}
+	w.run(9 * time.Second)
+	v := w.node(1).core.View()
+	if m, _ := v.Member(3); m.State != Cut || m.Cause != HeardElsewhere || !slices.Equal(v.Isolate, []NodeID{3}) {
+		t.Errorf("node 3 is %v (%v), isolate %v; want cut, and it isolated", m.State, m.Cause, v.Isolate)
+	}
+	w.cutBoth(1, 3, false)
+	w.run(time.Second)
+	w.wantAll(Reachable)
+}
+
+// A node that joins is heard by some before others. That is no partial fault.
+func TestCore_JoiningIsNotIsolated(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(5) {
+		w := newWorld(t, seed, 3, 1, FastTiming)
+		w.run(2 * time.Second)
+		w.kill(3)
+		w.run(2 * time.Second)
+		w.cutBoth(2, 3, true)
+		w.boot(3)
+		for i := range 300 {
+			w.run(5 * time.Millisecond)
+			if i == 20 {
+				w.cutBoth(2, 3, false)
+			}
+			for _, nd := range w.nodes {
+				if v := nd.core.View(); v.Isolate != nil {
+					t.Fatalf("seed %d, %v: node %d isolates %v", seed, time.Duration(w.now), nd.id, v.Isolate)
+				}
+			}
+		}
+		w.wantAll(Reachable)
+	}
+}
+
 // Whatever is cut: two nodes never see two different sets that both could go on without the other, nobody
 // isolates a member of its own set, and all who see a set see the same one once the fault is old.
 func TestCore_RandomCuts(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(60) {
+	for seed := range uint64(40) {
 		n := 2 + int(seed%5)
 		w := newWorld(t, seed, n, 2, FastTiming)
 		w.run(time.Second)
@@ -851,7 +922,7 @@ func TestCore_MembersChangeOnline(t *testing.T) {
 func TestCore_LargestCluster(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2, MaxMembers, 2, DefaultTiming)
-	w.run(time.Second)
+	w.run(500 * time.Millisecond)
 	w.wantAll(Reachable)
 	if m := w.node(1).core.Matrix(); len(m) != MaxMembers {
 		t.Errorf("%d rows, want %d", len(m), MaxMembers)
