@@ -128,6 +128,43 @@ func BenchmarkRead(b *testing.B) {
 	}
 }
 
+// steady is a document in which every resource was probed on every node and runs on one.
+func steady(nodes, resources int) *cib.Document {
+	doc := &cib.Document{}
+	const key = "0:0;4:1:7:00000000-0000-0000-0000-000000000001"
+	for n := range nodes {
+		name := fmt.Sprint("node", n)
+		doc.Config.Nodes = append(doc.Config.Nodes, cib.Node{ID: fmt.Sprint(n), Name: name})
+		state := cib.NodeState{ID: fmt.Sprint(n), Name: name, InCCM: "true", CRMD: "online", Join: "member", Expected: "member", HasHistory: true}
+		for r := range resources {
+			id := fmt.Sprint("r", r)
+			op := cib.HistoryOp{ID: id + "_last_0", Key: id + "_monitor_0", Operation: "monitor", CallID: int64(r), RC: 7, TransitionMagic: key, TransitionKey: key[4:],
+				OnNode: name, LastRCChange: 1700000000, LastRun: -1, ExecTime: 10, OpDigest: "f2317cad3d54cec5d7d7aa7d0bf35cf8", FeatureSet: "3.19.0"}
+			state.History = append(state.History, cib.ResourceHistory{ID: id, Class: "ocf", Provider: "heartbeat", Type: "Dummy", Operations: []cib.HistoryOp{op}})
+		}
+		doc.Status.Nodes = append(doc.Status.Nodes, state)
+	}
+	for r := range resources {
+		doc.Config.Resources = append(doc.Config.Resources, &cib.Resource{ID: fmt.Sprint("r", r), Class: "ocf", Provider: "heartbeat", Type: "Dummy"})
+	}
+	return doc
+}
+
+func BenchmarkReadOwn(b *testing.B) {
+	for _, size := range []struct{ nodes, resources int }{{3, 30}, {32, 1000}, {100, 2000}} {
+		b.Run(fmt.Sprintf("nodes=%d/resources=%d", size.nodes, size.resources), func(b *testing.B) {
+			data := Write(steady(size.nodes, size.resources), Options{})
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, _, err := Read(data); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkWrite(b *testing.B) {
 	data := generated(b, 16, 300, "steady")
 	doc, _, err := Read(data)

@@ -18,6 +18,48 @@ const maxProblems = 200
 // Text that is not well-formed XML, that is nested too deeply, or whose root is not cib, gives an error
 // (*SyntaxError where a place is known) and no document. Read does not check what the document means.
 func Read(data []byte) (*cib.Document, []cib.Problem, error) {
+	return read(data, func(d *decoder, name string) {
+		if name == "cib" {
+			d.cib()
+			return
+		}
+		hint := ""
+		if name == "configuration" || name == "status" {
+			hint = "; wrap it into <cib>...</cib>"
+		}
+		d.fail(d.start, "the root element is %q, expected \"cib\"%s", bounded(name), hint)
+	})
+}
+
+// ReadPart reads a part of a configuration: one element that is the whole configuration, a section such as
+// resources, or an object such as primitive or rsc_location; also a whole cib, whose status is read too. The
+// result has only what the part says. In all else it is as Read.
+func ReadPart(data []byte) (*cib.Document, []cib.Problem, error) {
+	return read(data, func(d *decoder, name string) {
+		section, isObject := sectionOf[name]
+		switch {
+		case name == "cib":
+			d.cib()
+		case name == "configuration":
+			d.configuration()
+		case isObject:
+			d.around = "configuration/" + section
+			d.object()
+		case d.part():
+		default:
+			d.fail(d.start, "the root element is %q, expected a part of a configuration, such as configuration, resources or primitive", bounded(name))
+		}
+	})
+}
+
+// part reads a section that stands alone.
+func (d *decoder) part() bool {
+	d.around = "configuration"
+	return d.section()
+}
+
+// read reads a text whose root element body reads.
+func read(data []byte, body func(d *decoder, name string)) (*cib.Document, []cib.Problem, error) {
 	if len(data) > MaxSize {
 		return nil, nil, fmt.Errorf("the document has %d bytes; at most %d are read", len(data), MaxSize)
 	}
@@ -26,14 +68,8 @@ func Read(data []byte) (*cib.Document, []cib.Problem, error) {
 	d.scanner.setting = d.setting
 	d.prolog()
 	if d.next() {
-		if name := string(d.name); name != "cib" {
-			hint := ""
-			if name == "configuration" || name == "status" {
-				hint = "; wrap it into <cib>...</cib>"
-			}
-			d.fail(d.start, "the root element is %q, expected \"cib\"%s", bounded(name), hint)
-		} else {
-			d.cib()
+		body(&d, string(d.name))
+		if d.err == nil {
 			d.next() // what follows the root
 		}
 	}

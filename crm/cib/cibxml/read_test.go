@@ -170,6 +170,54 @@ func TestRead_Everything(t *testing.T) {
 	}
 }
 
+func TestReadPart(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile(filepath.Join("testdata", "everything.xml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, _, err := Read(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Each object is read back from its own text.
+	cib.Objects(&whole.Config, func(kind, id string, o cib.Object) {
+		if kind == cib.KindCluster || kind == cib.KindResourceDefaults || kind == cib.KindOpDefaults {
+			return // no element of their own, or one that is read in its section only
+		}
+		part, problems, err := ReadPart(WriteObject(kind, o))
+		if err != nil || len(problems) > 0 {
+			t.Errorf("%s %s: %v %v", kind, id, problems, err)
+			return
+		}
+		if got, ok := cib.FindObject(&part.Config, kind, id); !ok || !got.Equal(&o) {
+			t.Errorf("ReadPart(%s %s) = %s", kind, id, WriteConfiguration(&part.Config, Options{}))
+		}
+	})
+	part, _, err := ReadPart(WriteConfiguration(&whole.Config, Options{}))
+	if err != nil || len(cib.Diff(part, whole)) > 0 {
+		t.Errorf("ReadPart(configuration): %v", err)
+	}
+	if part, _, err = ReadPart(data); err != nil || len(part.Status.Nodes) != 2 {
+		t.Errorf("ReadPart(cib): %v", err)
+	}
+	if part, _, err = ReadPart([]byte("<rsc_defaults><meta_attributes id=\"a\"/></rsc_defaults>")); err != nil || len(part.Config.ResourceDefaults) != 1 {
+		t.Errorf("ReadPart(rsc_defaults): %v", err)
+	}
+	for text, want := range map[string]string{
+		"<html/>": "expected a part of a configuration", "<primitive/><primitive/>": "second root element", "<resources>": "ends inside", "": "there is no element",
+	} {
+		if _, _, err := ReadPart([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("ReadPart(%q) = %v, want %q", text, err, want)
+		}
+	}
+	// Objects in the wrong section are unknown there.
+	_, problems, err := ReadPart([]byte("<resources><rsc_location id=\"a\"/></resources>"))
+	if err != nil || len(problems) != 1 || problems[0].Where != "configuration/resources" {
+		t.Errorf("wrong section: %v %v", problems, err)
+	}
+}
+
 // FuzzRead feeds foreign bytes. Whatever is read must come back from its own text.
 func FuzzRead(f *testing.F) {
 	if data, err := os.ReadFile(filepath.Join("testdata", "everything.xml")); err == nil {

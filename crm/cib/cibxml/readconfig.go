@@ -9,78 +9,91 @@ import (
 
 func (d *decoder) configuration() {
 	d.onlyAttributes()
-	c := &d.doc.Config
 	for d.child() {
-		switch string(d.name) {
-		case "crm_config":
-			d.onlyAttributes()
-			for d.child() {
-				if string(d.name) == "cluster_property_set" {
-					d.attributeSet(&c.Properties)
-				} else {
-					d.unknown(&c.Extra)
-				}
-			}
-		case "nodes":
-			d.onlyAttributes()
-			for d.child() {
-				if string(d.name) == "node" {
-					d.nodeElement()
-				} else {
-					d.unknown(&c.Extra)
-				}
-			}
-		case "resources":
-			d.onlyAttributes()
-			for d.child() {
-				if r := d.resource(true); r != nil {
-					c.Resources = append(c.Resources, r)
-				} else {
-					d.unknown(&c.Extra)
-				}
-			}
-		case "constraints":
-			d.onlyAttributes()
-			for d.child() {
-				d.constraint()
-			}
-		case "rsc_defaults":
-			d.defaults(&c.ResourceDefaults)
-		case "op_defaults":
-			d.defaults(&c.OpDefaults)
-		case "tags":
-			d.onlyAttributes()
-			for d.child() {
-				if string(d.name) == "tag" {
-					d.tag()
-				} else {
-					d.unknown(&c.Extra)
-				}
-			}
-		case "fencing-topology":
-			d.onlyAttributes()
-			for d.child() {
-				if string(d.name) == "fencing-level" {
-					d.fencingLevel()
-				} else {
-					d.unknown(&c.Extra)
-				}
-			}
-		case "acls":
-			d.acls()
-		case "alerts":
-			d.onlyAttributes()
-			for d.child() {
-				if string(d.name) == "alert" {
-					d.alert()
-				} else {
-					d.unknown(&c.Extra)
-				}
-			}
-		default:
-			d.unknown(&c.Extra)
+		if !d.section() {
+			d.unknown(&d.doc.Config.Extra)
 		}
 	}
+}
+
+// section reads a section of the configuration; it returns false, having read nothing, where the element is
+// none.
+func (d *decoder) section() bool {
+	c := &d.doc.Config
+	switch name := string(d.name); name {
+	case "rsc_defaults":
+		d.defaults(&c.ResourceDefaults)
+	case "op_defaults":
+		d.defaults(&c.OpDefaults)
+	case "crm_config", "nodes", "resources", "constraints", "tags", "fencing-topology", "acls", "alerts":
+		d.onlyAttributes()
+		for d.child() {
+			if sectionOf[string(d.name)] != name || !d.object() {
+				d.unknown(&c.Extra)
+			}
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// sectionOf gives the section in which each kind of object stands.
+var sectionOf = map[string]string{
+	"cluster_property_set": "crm_config",
+	"node":                 "nodes",
+	"primitive":            "resources",
+	"group":                "resources",
+	"clone":                "resources",
+	"master":               "resources",
+	"master_slave":         "resources",
+	"bundle":               "resources",
+	"template":             "resources",
+	"rsc_location":         "constraints",
+	"rsc_colocation":       "constraints",
+	"rsc_order":            "constraints",
+	"rsc_ticket":           "constraints",
+	"tag":                  "tags",
+	"fencing-level":        "fencing-topology",
+	"acl_target":           "acls",
+	"acl_group":            "acls",
+	"acl_role":             "acls",
+	"acl_user":             "acls",
+	"alert":                "alerts",
+}
+
+// object reads an object into its list; it returns false, having read nothing, where the element is none.
+func (d *decoder) object() bool {
+	c := &d.doc.Config
+	switch string(d.name) {
+	case "cluster_property_set":
+		d.attributeSet(&c.Properties)
+	case "node":
+		d.nodeElement()
+	case "rsc_location", "rsc_colocation", "rsc_order", "rsc_ticket":
+		d.constraint()
+	case "tag":
+		d.tag()
+	case "fencing-level":
+		d.fencingLevel()
+	case "acl_target":
+		c.Targets = append(c.Targets, d.aclTarget())
+	case "acl_group":
+		c.Groups = append(c.Groups, d.aclTarget())
+	case "acl_role":
+		d.aclRole()
+	case "acl_user":
+		d.aclUser()
+	case "alert":
+		d.alert()
+	default:
+		r := d.resource(true)
+		if r == nil {
+			return false
+		}
+		c.Resources = append(c.Resources, r)
+	}
+	return true
 }
 
 // defaults reads rsc_defaults or op_defaults.
@@ -603,9 +616,6 @@ func (d *decoder) constraint() {
 		c.Kind = cib.Order
 	case "rsc_ticket":
 		c.Kind = cib.Ticket
-	default:
-		d.unknown(&d.doc.Config.Extra)
-		return
 	}
 	c.Pos, c.Comments = d.at(), d.takeComments()
 	for i := range d.attrs {
@@ -822,45 +832,34 @@ func (d *decoder) fencingLevel() {
 	d.doc.Config.FencingTopology = append(d.doc.Config.FencingTopology, l)
 }
 
-func (d *decoder) acls() {
-	d.onlyAttributes()
-	c := &d.doc.Config
+func (d *decoder) aclRole() {
+	r := cib.ACLRole{Pos: d.at(), Comments: d.takeComments(), ID: d.get("id"), Description: d.get("description")}
+	d.onlyAttributes("id", "description")
 	for d.child() {
-		switch string(d.name) {
-		case "acl_target":
-			c.Targets = append(c.Targets, d.aclTarget())
-		case "acl_group":
-			c.Groups = append(c.Groups, d.aclTarget())
-		case "acl_role":
-			r := cib.ACLRole{Pos: d.at(), Comments: d.takeComments(), ID: d.get("id"), Description: d.get("description")}
-			d.onlyAttributes("id", "description")
-			for d.child() {
-				if p, ok := d.permission(); ok {
-					r.Permissions = append(r.Permissions, p)
-				} else {
-					d.skip("is not known in an ACL role and is ignored")
-				}
-			}
-			c.Roles = append(c.Roles, r)
-		case "acl_user":
-			u := cib.ACLUser{Pos: d.at(), Comments: d.takeComments(), ID: d.get("id")}
-			d.onlyAttributes("id")
-			for d.child() {
-				if string(d.name) == "role_ref" {
-					d.onlyAttributes("id")
-					u.RoleRefs = append(u.RoleRefs, d.get("id"))
-					d.leaf()
-				} else if p, ok := d.permission(); ok {
-					u.Permissions = append(u.Permissions, p)
-				} else {
-					d.skip("is not known in an ACL user and is ignored")
-				}
-			}
-			c.Users = append(c.Users, u)
-		default:
-			d.unknown(&c.Extra)
+		if p, ok := d.permission(); ok {
+			r.Permissions = append(r.Permissions, p)
+		} else {
+			d.skip("is not known in an ACL role and is ignored")
 		}
 	}
+	d.doc.Config.Roles = append(d.doc.Config.Roles, r)
+}
+
+func (d *decoder) aclUser() {
+	u := cib.ACLUser{Pos: d.at(), Comments: d.takeComments(), ID: d.get("id")}
+	d.onlyAttributes("id")
+	for d.child() {
+		if string(d.name) == "role_ref" {
+			d.onlyAttributes("id")
+			u.RoleRefs = append(u.RoleRefs, d.get("id"))
+			d.leaf()
+		} else if p, ok := d.permission(); ok {
+			u.Permissions = append(u.Permissions, p)
+		} else {
+			d.skip("is not known in an ACL user and is ignored")
+		}
+	}
+	d.doc.Config.Users = append(d.doc.Config.Users, u)
 }
 
 func (d *decoder) aclTarget() cib.ACLTarget {

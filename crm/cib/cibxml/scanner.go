@@ -53,6 +53,8 @@ type scanner struct {
 
 	comments    []string // crm shell comments since the last tag
 	tagComments []string // those that stood before the start tag read last
+	// around is the path of the element in which the whole text belongs; "" = none.
+	around string
 	// setting is called for each comment that holds a setting of our own (see the package documentation) with
 	// its name and what follows.
 	setting func(name, text []byte)
@@ -590,12 +592,24 @@ func (s *scanner) depth() int { return len(s.open) }
 // end. It returns false when there is none; the element is closed then.
 func (s *scanner) child() bool { return s.next() }
 
-// path returns the names of the open elements without the root and the innermost, joined with slashes.
+// path returns the names of the open elements without the root cib and the innermost, joined with slashes;
+// "cib" where there are none. What stands around the text (see ReadPart) comes first.
 func (s *scanner) path() string {
-	if len(s.open) < 3 {
-		return "cib"
+	names := s.open
+	if len(names) > 0 {
+		names = names[:len(names)-1]
 	}
-	return string(bytes.Join(s.open[1:len(s.open)-1], []byte("/")))
+	if len(names) > 0 && string(names[0]) == "cib" {
+		names = names[1:]
+	}
+	path := string(bytes.Join(names, []byte("/")))
+	switch {
+	case s.around == "" && path == "":
+		return "cib"
+	case s.around == "" || path == "":
+		return s.around + path
+	}
+	return s.around + "/" + path
 }
 
 // takeComments returns the crm shell comments that stood before the start tag read last.
