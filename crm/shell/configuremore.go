@@ -61,6 +61,11 @@ func itemText(items []cibcrm.Item) string {
 	return b.String()
 }
 
+// joinLines puts every statement on one line.
+func joinLines(text string) string {
+	return strings.NewReplacer(" \\\n\t", " ", " \\\n", " ").Replace(text)
+}
+
 func (s *Shell) cmdEdit(c *call) error {
 	w, err := s.open(c.ctx)
 	if err != nil {
@@ -103,7 +108,8 @@ func (s *Shell) cmdFilter(c *call) error {
 	if err != nil {
 		return err
 	}
-	text := itemText(items)
+	// One line a statement: programs work line by line.
+	text := joinLines(itemText(items))
 	after, err := s.runFilter(c.ctx, c.args[0], text)
 	if err != nil || after == text {
 		return err

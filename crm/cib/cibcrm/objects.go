@@ -321,6 +321,18 @@ func (p *parser) selector(perm *cib.ACLPermission) error {
 	}
 	w := p.next()
 	kind, rest, _ := strings.Cut(w, ":")
+	if strings.EqualFold(kind, "attr") || strings.EqualFold(kind, "attribute") {
+		// attr:NAME in front of type:ELEMENT says the same as behind it.
+		if perm.Attribute = rest; rest == "" || !strings.HasPrefix(p.peek(), "type:") && !strings.HasPrefix(p.peek(), "tag:") {
+			p.at--
+			return p.fail("%q goes with type:ELEMENT only", w)
+		}
+		_, perm.ObjectType, _ = strings.Cut(p.next(), ":")
+		if perm.ObjectType == "" {
+			return p.fail("type: needs the name of an element")
+		}
+		return nil
+	}
 	switch strings.ToLower(kind) {
 	case "xpath":
 		perm.XPath = rest
@@ -469,11 +481,19 @@ func (p *parser) recipient(a *cib.Alert) error {
 				return err
 			}
 			r.Meta = append(r.Meta, set)
+		case !braced && p.accept("attributes"):
+			set, err := p.attributes("attributes", "meta", "select", "to")
+			if err != nil {
+				return err
+			}
+			r.Params = append(r.Params, set)
+		case !braced && p.accept("meta"):
+			set, err := p.attributes("attributes", "meta", "select", "to")
+			if err != nil {
+				return err
+			}
+			r.Meta = append(r.Meta, set)
 		case p.description(&r.Description):
-		case p.is("attributes", "meta") && !braced:
-			// Without braces they belong to the alert.
-			a.Recipients = append(a.Recipients, r)
-			return nil
 		default:
 			if !braced {
 				a.Recipients = append(a.Recipients, r)

@@ -70,16 +70,21 @@ func Keywords() []string {
 	return out
 }
 
-// Parse reads statements. Comment lines stick to the statement after them. It returns all errors that it
+// Parse reads statements. Comment lines stick to the statement right after them. It returns all errors that it
 // finds, one for each bad statement.
 func Parse(text string) (list []*Statement, errs []error) {
 	if len(text) > maxText {
 		return nil, []error{&Error{Text: fmt.Sprintf("the text has %d bytes, at most %d are read", len(text), maxText)}}
 	}
 	var comments []string
+	last := 0 // line of the newest comment
 	for _, l := range splitLines(text) {
+		if l.number > last+1 {
+			comments = nil // an empty line is between
+		}
 		if strings.HasPrefix(l.text, "#") {
 			comments = append(comments, strings.TrimPrefix(l.text, "#"))
+			last = l.number
 			continue
 		}
 		st, err := parseLine(l)

@@ -554,8 +554,8 @@ func (p *printer) bundle(r *cib.Resource) []string {
 	if b.HasStorage {
 		words := []string{"storage"}
 		for _, m := range b.Storage {
-			words = append(words, some("storage-mapping", cib.Attr{Name: "source-dir", Value: m.SourceDir},
-				cib.Attr{Name: "source-dir-root", Value: m.SourceDirRoot}, cib.Attr{Name: "target-dir", Value: m.TargetDir},
+			words = append(words, some("storage-mapping", cib.Attr{Name: "target-dir", Value: m.TargetDir},
+				cib.Attr{Name: "source-dir", Value: m.SourceDir}, cib.Attr{Name: "source-dir-root", Value: m.SourceDirRoot},
 				cib.Attr{Name: "options", Value: m.Options}, cib.Attr{Name: "id", Value: m.ID}))
 		}
 		out = append(out, strings.Join(words, " "))
@@ -821,13 +821,10 @@ func (p *printer) alert(a *cib.Alert) string {
 		r := &a.Recipients[i]
 		inner := append(p.block("attributes", r.Params), p.block("meta", r.Meta)...)
 		if r.Description != "" {
-			inner = append([]string{"description=" + quote(r.Description)}, inner...)
-		}
-		if len(inner) == 0 {
-			rest = append(rest, "to "+quote(r.Value))
+			rest = append(rest, strings.Join(append(append([]string{"to {", quote(r.Value), "description=" + quote(r.Description)}, inner...), "}"), " "))
 			continue
 		}
-		rest = append(rest, "to { "+quote(r.Value)+" "+strings.Join(inner, " ")+" }")
+		rest = append(rest, strings.Join(append([]string{"to", quote(r.Value)}, inner...), " "))
 	}
 	return lines("alert "+a.ID+" "+quote(a.Path), rest...)
 }

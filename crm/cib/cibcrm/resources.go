@@ -327,9 +327,11 @@ func (p *parser) bundle(st *Statement) error {
 			}
 			st.Nested = []string{child}
 		case p.accept("meta"):
-			if err := p.block(&r.Meta); err != nil {
+			set, err := p.attributes(append([]string{"network", "storage", "primitive", "meta"}, bundleEngines...)...)
+			if err != nil {
 				return err
 			}
+			r.Meta = append(r.Meta, set)
 		case p.description(&r.Description):
 		default:
 			return p.fail("%q is not expected: %s, network, storage, primitive or meta", p.peek(), strings.Join(bundleEngines, ", "))
