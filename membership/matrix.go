@@ -50,11 +50,14 @@ func (m Matrix) Connected(a, b NodeID) bool {
 	if a == b {
 		return true
 	}
-	ra, rb := m.Row(a), m.Row(b)
-	if ra == nil || rb == nil {
+	return connected(m.Row(a), m.Row(b))
+}
+
+func connected(a, b *Row) bool {
+	if a == nil || b == nil {
 		return false
 	}
-	return ra.HearsOn(b)&rb.HearsOn(a) != 0 && !slices.Contains(ra.NoStream, b) && !slices.Contains(rb.NoStream, a)
+	return a.HearsOn(b.Node)&b.HearsOn(a.Node) != 0 && !slices.Contains(a.NoStream, b.Node) && !slices.Contains(b.NoStream, a.Node)
 }
 
 // maxSteps bounds the search of Best. A cluster with a few broken links needs as many steps as it has
@@ -76,7 +79,9 @@ func (m Matrix) Best(members []Member, needed int, leader NodeID) []NodeID {
 		ms = ms[:MaxMembers]
 	}
 	s := search{adj: make([]uint64, len(ms)), needed: needed}
+	rows := make([]*Row, len(ms))
 	for i := range ms {
+		rows[i] = m.Row(ms[i].ID)
 		if ms[i].ID == leader {
 			s.leader = 1 << i
 		}
@@ -84,7 +89,7 @@ func (m Matrix) Best(members []Member, needed int, leader NodeID) []NodeID {
 			s.voters |= 1 << i
 		}
 		for j := range i {
-			if m.Connected(ms[i].ID, ms[j].ID) {
+			if connected(rows[i], rows[j]) {
 				s.adj[i] |= 1 << j
 				s.adj[j] |= 1 << i
 			}
