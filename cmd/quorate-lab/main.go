@@ -17,14 +17,7 @@ import (
 )
 
 func main() {
-	// Process 1 of a machine of the lab takes its arguments as they are.
-	if len(os.Args) > 2 && os.Args[1] == "init" {
-		if err := lab.Init(os.Args[2], os.Args[3:]); err != nil {
-			fmt.Fprintln(os.Stderr, "init:", err)
-			os.Exit(1)
-		}
-		return
-	}
+	helper(os.Args[1:])
 	app := &cli.App{
 		Name:    "quorate-lab",
 		Usage:   "demo, lab and measurements of Quorate",
@@ -52,12 +45,89 @@ func main() {
 					return lab.Serve(cfg)
 				},
 			},
+			{
+				Name: "run", Usage: "clusters in network namespaces, with faults, checked from outside; needs root", ArgsUsage: "[CASE...]",
+				Description: "Example: quorate-lab run --timing fast leader-power-off pause\nCases:" + cases(),
+				Flags: append(clusterFlags(),
+					&cli.BoolFlag{Name: "keep", Usage: "keep state, logs and ledger of cases that went well too"},
+					&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "of what the switch loses, doubles and delays"}),
+				Action: run,
+			},
 		},
 	}
 	if err := app.Run(os.Args); err != nil {
 		fmt.Fprintln(os.Stderr, "quorate-lab:", err)
 		os.Exit(1)
 	}
+}
+
+// helper is what the lab's machines call: process 1, the agents and what they start. They take their arguments
+// as they are and end the program.
+func helper(args []string) {
+	if len(args) == 0 {
+		return
+	}
+	var err error
+	switch {
+	case args[0] == "init" && len(args) > 2:
+		err = lab.Init(args[1], args[2:])
+	case args[0] == "oracle" && len(args) == 2:
+		os.Exit(lab.Oracle(args[1], os.Getenv, os.Stdout, os.Stderr))
+	case args[0] == "oracle-hold" && len(args) == 4:
+		err = lab.OracleHold(args[1], args[2], args[3])
+	case args[0] == "fence-agent":
+		os.Exit(lab.FenceAgent(args[1:], os.Stdin, os.Stdout, os.Stderr))
+	default:
+		return
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", args[0], err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func cases() string {
+	text := ""
+	for _, c := range lab.Cases() {
+		text += fmt.Sprintf("\n   %-18s %s", c[0], c[1])
+	}
+	return text
+}
+
+func clusterFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.IntFlag{Name: "nodes", Value: 3, Usage: "machines of a cluster, 3 to 7"},
+		&cli.StringFlag{Name: "timing", Value: "default", Usage: "timing profile of the cluster: default or fast"},
+		&cli.StringFlag{Name: "dir", Value: "/var/tmp", Usage: "folder on a real disk for the machines' state"},
+	}
+}
+
+// isolated goes on only in namespaces of the lab's own; it says why when the lab cannot run here.
+func isolated() error {
+	if why := lab.Needs(); why != "" {
+		fmt.Println("skipped:", why)
+		os.Exit(0)
+	}
+	inside, code, err := lab.Isolated()
+	if err == nil && !inside {
+		os.Exit(code)
+	}
+	return err
+}
+
+func run(c *cli.Context) error {
+	if err := isolated(); err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return lab.Run(ctx, lab.RunConfig{Bin: filepath.Dir(self), Dir: c.String("dir"), Nodes: c.Int("nodes"), Profile: c.String("timing"),
+		Seed: c.Uint64("seed"), Cases: c.Args().Slice(), Keep: c.Bool("keep"), Out: os.Stdout})
 }
 
 func demo(c *cli.Context) error {

@@ -200,6 +200,9 @@ func (d *demo) start(node string) error {
 	}
 	config := fmt.Sprintf("agent-dirs = [%q]\nfence-dirs = [%q]\ntool-dir = %q\n",
 		filepath.Join(d.cfg.Examples, "agents", "ocf"), filepath.Join(d.cfg.Examples, "agents", "fence"), d.cfg.Bin)
+	if os.Geteuid() == 0 {
+		config = "user = \"root\"\n" + config // a demo started by root needs no other user
+	}
 	if err := os.WriteFile(filepath.Join(etc, "quorated.toml"), []byte(config), 0o600); err != nil {
 		return err
 	}
