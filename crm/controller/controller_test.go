@@ -1,0 +1,295 @@
+package controller
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quorate/quorate/crm/cib"
+	"github.com/quorate/quorate/crm/policy"
+	"github.com/quorate/quorate/crm/policy/model"
+	"github.com/quorate/quorate/crm/store/command"
+	"github.com/quorate/quorate/crm/transition"
+)
+
+// bench is a Leader with a log that commits at once, and a policy that the test scripts.
+type bench struct {
+	t       *testing.T
+	l       *Leader
+	s       *command.State
+	graph   *transition.Graph // what the policy will answer
+	decided int
+	now     time.Duration
+	wall    time.Time
+	sent    []*command.Entry
+}
+
+func newBench(t *testing.T, names ...string) *bench {
+	b := &bench{t: t, s: command.New(), graph: &transition.Graph{}, wall: time.Unix(1000, 0)}
+	first := command.MemberAdd{Name: names[0], Key: []byte{1}, Links: []cib.NodeLink{{Link: "lan", Address: "10.0.0.1"}}, Feature: command.FeatureLevel}
+	b.apply(&command.Entry{Kind: command.KindBootstrap, Bootstrap: &command.Bootstrap{ClusterID: "c", CA: []byte{1}, First: first}})
+	for i, n := range names[1:] {
+		b.apply(&command.Entry{Kind: command.KindMemberAdd, MemberAdd: &command.MemberAdd{Name: n, Key: []byte{byte(i + 2)},
+			Links: first.Links, Feature: command.FeatureLevel}})
+	}
+	b.l = NewLeader(LeaderConfig{Node: names[0], Decide: func(in policy.Input) (*policy.Decision, error) {
+		b.decided++
+		return &policy.Decision{Graph: b.graph, Cluster: model.New(in.Document, in.Now)}, nil
+	}}, 1, 0)
+	var view []NodeView
+	for _, n := range names {
+		view = append(view, NodeView{Name: n, Reachable: true, Incarnation: 1, Boot: "b"})
+	}
+	b.l.SetView(view)
+	b.l.Applied(b.s, nil)
+	return b
+}
+
+// apply commits an entry and tells the leader.
+func (b *bench) apply(e *command.Entry) command.Outcome {
+	b.t.Helper()
+	data, err := e.Encode()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var out command.Outcome
+	b.s, out = command.Apply(b.s, b.s.Index+1, 1, data)
+	if b.l != nil {
+		b.l.Applied(b.s, []command.Outcome{out})
+	}
+	return out
+}
+
+// settle lets the leader work until it proposes nothing more; all that it proposes is committed.
+func (b *bench) settle() (actions []string) {
+	b.t.Helper()
+	for range 50 {
+		b.l.Tick(b.now, b.wall)
+		entries := b.l.Take()
+		if len(entries) == 0 {
+			return actions
+		}
+		for _, e := range entries {
+			b.sent = append(b.sent, e)
+			if out := b.apply(e); out.Err != nil {
+				b.t.Fatalf("entry of kind %d refused: %v", e.Kind, out.Err)
+			}
+			if e.Dispatch != nil {
+				for _, a := range e.Dispatch.Actions {
+					actions = append(actions, a.Key+" "+a.Node)
+				}
+			}
+		}
+	}
+	b.t.Fatal("the leader does not settle")
+	return nil
+}
+
+// finish commits a result for the pending action with the key.
+func (b *bench) finish(key string, rc int) {
+	b.t.Helper()
+	for _, p := range b.s.Pending {
+		if p.Key == key {
+			b.apply(&command.Entry{Kind: command.KindResults, Results: []command.Result{{ID: p.ID, Node: p.Node, Incarnation: p.Incarnation, RC: rc, CallID: 1}}})
+			return
+		}
+	}
+	b.t.Fatalf("%s is not pending: %v", key, b.s.Pending)
+}
+
+// op is a synapse "key node", with the places of its inputs.
+func op(number int, spec string, inputs ...int) transition.Synapse {
+	key, node, _ := strings.Cut(spec, " ")
+	parts := strings.Split(key, "_")
+	s := transition.Synapse{Action: transition.Action{Number: number, Task: parts[len(parts)-2], Key: key, Node: node,
+		Resource: &transition.ResourceRef{Element: "primitive", ID: parts[0], Class: "ocf", Provider: "p", Type: "t"}}}
+	for _, i := range inputs {
+		s.Inputs = append(s.Inputs, transition.Input{Synapse: i})
+	}
+	return s
+}
+
+func graph(list ...transition.Synapse) *transition.Graph { return &transition.Graph{Synapses: list} }
+
+func (b *bench) expect(what string, got []string, want ...string) {
+	b.t.Helper()
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		b.t.Fatalf("%s: dispatched %v, want %v", what, got, want)
+	}
+}
+
+func (b *bench) change() {
+	b.t.Helper()
+	b.apply(&command.Entry{Kind: command.KindAttributes, Attributes: []command.Attribute{{Node: "n1", Name: "x", Value: fmt.Sprint(b.s.Index)}}})
+}
+
+func TestLeader_WalksTheTransition(t *testing.T) {
+	b := newBench(t, "n1", "n2")
+	b.graph = graph(op(1, "a_start_0 n1"), op(2, "b_start_0 n2", 0), op(3, "c_start_0 n2"))
+	b.expect("first", b.settle(), "a_start_0 n1", "c_start_0 n2")
+	decided := b.decided
+	b.finish("a_start_0", 0)
+	b.expect("after a", b.settle(), "b_start_0 n2")
+	if b.decided != decided {
+		t.Error("a result that was expected led to a new decision")
+	}
+	b.graph = graph()
+	b.finish("b_start_0", 0)
+	b.finish("c_start_0", 0)
+	b.settle()
+	if !b.l.Idle() || b.decided == decided {
+		t.Errorf("at the end: idle %v, decided %d times more; want a last decision with nothing to do", b.l.Idle(), b.decided-decided)
+	}
+}
+
+func TestLeader_DoesNotDrain(t *testing.T) {
+	b := newBench(t, "n1", "n2")
+	b.graph = graph(op(1, "slow_start_0 n1"), op(2, "after_start_0 n1", 0))
+	b.expect("slow start", b.settle(), "slow_start_0 n1")
+	// b fails while slow starts: it is recovered at once, and the slow start is neither repeated nor lost.
+	b.graph = graph(op(1, "b_stop_0 n2"), op(2, "b_start_0 n2", 0), op(3, "slow_start_0 n1"), op(4, "after_start_0 n1", 2))
+	b.change()
+	b.expect("recovery of b", b.settle(), "b_stop_0 n2")
+	b.finish("b_stop_0", 0)
+	b.expect("start of b", b.settle(), "b_start_0 n2")
+	b.finish("slow_start_0", 0)
+	b.expect("what waited for slow", b.settle(), "after_start_0 n1")
+}
+
+func TestLeader_UnexpectedResultDecidesAgain(t *testing.T) {
+	b := newBench(t, "n1")
+	b.graph = graph(op(1, "a_start_0 n1"), op(2, "b_start_0 n1", 0))
+	b.settle()
+	decided := b.decided
+	b.graph = graph(op(1, "a_stop_0 n1"))
+	b.finish("a_start_0", 1)
+	b.expect("after the failure", b.settle(), "a_stop_0 n1")
+	if b.decided != decided+1 {
+		t.Errorf("decided %d times more, want once", b.decided-decided)
+	}
+}
+
+func TestLeader_NewLeaderTakesOver(t *testing.T) {
+	b := newBench(t, "n1", "n2")
+	b.graph = graph(op(1, "a_start_0 n2"), op(2, "b_start_0 n1", 0))
+	b.expect("old leader", b.settle(), "a_start_0 n2")
+	// Another leader finds the start pending: it does not repeat it, and goes on when it has ended.
+	old := b.l
+	b.l = NewLeader(old.cfg, 1, 0)
+	b.l.SetView(old.view)
+	b.l.Applied(b.s, nil)
+	b.expect("new leader", b.settle())
+	b.finish("a_start_0", 0)
+	b.expect("after a", b.settle(), "b_start_0 n1")
+}
+
+func TestLeader_ReportsNodes(t *testing.T) {
+	b := newBench(t, "n1", "n2")
+	b.settle()
+	if m := b.s.Member("n2"); !m.Online || m.Incarnation != 1 {
+		t.Fatalf("n2 = %+v, want online", m)
+	}
+	b.l.SetView([]NodeView{{Name: "n1", Reachable: true, Incarnation: 1, Boot: "b"}, {Name: "n2", Lost: true, Incarnation: 1}})
+	b.settle()
+	if b.s.Member("n2").Online {
+		t.Fatal("n2 is still online")
+	}
+	// An unanswered node is not handed anything.
+	b.graph = graph(op(1, "a_start_0 n2"))
+	b.change()
+	b.expect("for a lost node", b.settle())
+}
+
+func TestLeader_WaitsForMembersNeverSeen(t *testing.T) {
+	b := newBench(t, "n1", "n2")
+	b.l.SetView([]NodeView{{Name: "n1", Reachable: true, Incarnation: 1, Boot: "b"}, {Name: "n2"}})
+	// A member without any record of its state, as an imported document may have.
+	doc := *b.s.Document
+	doc.Status.Nodes = nil
+	state := *b.s
+	state.Document = &doc
+	b.s = &state
+	b.l.Applied(b.s, nil)
+	b.graph = graph(op(1, "a_start_0 n1"))
+	b.expect("before the grace is over", b.settle())
+	if b.decided != 0 {
+		t.Fatal("decided although a member was never seen")
+	}
+	b.now = startupGrace
+	b.expect("after it", b.settle(), "a_start_0 n1")
+}
+
+func TestLeader_LetsNodesLeave(t *testing.T) {
+	b := newBench(t, "n1", "n2")
+	b.settle()
+	b.l.SetView([]NodeView{{Name: "n1", Reachable: true, Incarnation: 1, Boot: "b"}, {Name: "n2", Reachable: true, Leaving: true, Incarnation: 1, Boot: "b"}})
+	b.settle()
+	stop := op(1, "a_stop_0 n2")
+	down := transition.Synapse{Action: transition.Action{Number: 2, Kind: transition.ClusterOp, Task: "do_shutdown", Key: "do_shutdown-n2", Node: "n2"},
+		Inputs: []transition.Input{{Synapse: 0}}}
+	b.graph = graph(stop, down)
+	b.change()
+	b.expect("stop first", b.settle(), "a_stop_0 n2")
+	if b.s.Member("n2").Incarnation == 0 {
+		t.Fatal("the node was let go before its resource had stopped")
+	}
+	b.finish("a_stop_0", 0)
+	b.graph = graph()
+	b.settle()
+	if m := b.s.Member("n2"); m.Incarnation != 0 || m.Online {
+		t.Fatalf("n2 = %+v, want let go", m)
+	}
+}
+
+func TestLeader_SurvivesThePolicy(t *testing.T) {
+	b := newBench(t, "n1")
+	b.l.cfg.Decide = func(policy.Input) (*policy.Decision, error) { panic("bug") }
+	b.settle()
+	if !strings.Contains(b.l.Failure(), "bug") {
+		t.Errorf("Failure() = %q, want the reason", b.l.Failure())
+	}
+	recs := b.l.Records()
+	if len(recs) == 0 || recs[0].Document == nil {
+		t.Error("the input of the failed decision was not kept")
+	}
+}
+
+func TestMember_TakesItsActionsOnce(t *testing.T) {
+	b := newBench(t, "n1", "n2")
+	b.graph = graph(op(1, "a_start_0 n1"), op(2, "b_start_0 n2"))
+	b.settle()
+	m := NewMember(MemberConfig{Node: "n2", Incarnation: 1}, 0)
+	m.Applied(b.s, false)
+	if got := m.Do(); len(got) != 0 {
+		t.Fatalf("Do() = %v before the node is caught up, want nothing", got)
+	}
+	m.Applied(b.s, true)
+	got := m.Do()
+	if len(got) != 1 || got[0].Key != "b_start_0" {
+		t.Fatalf("Do() = %v, want b_start_0", got)
+	}
+	m.Applied(b.s, true)
+	if got := m.Do(); len(got) != 0 {
+		t.Fatalf("Do() again = %v, want nothing", got)
+	}
+	m.Finished(got[0].ID, command.Result{})
+	list := m.Results()
+	if len(list) != 1 || m.Results() != nil {
+		t.Fatalf("Results() = %v, want one, once", list)
+	}
+	m.Resend()
+	if len(m.Results()) != 1 {
+		t.Fatal("a result that may be lost is not sent again")
+	}
+	b.apply(&command.Entry{Kind: command.KindResults, Results: list})
+	m.Applied(b.s, true)
+	if m.Outbox() != 0 {
+		t.Error("an applied result is still kept")
+	}
+	old := NewMember(MemberConfig{Node: "n1", Incarnation: 9}, 0)
+	old.Applied(b.s, true)
+	if got := old.Do(); len(got) != 0 {
+		t.Errorf("Do() = %v for another process of the node, want nothing", got)
+	}
+}
