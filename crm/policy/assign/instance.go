@@ -404,15 +404,15 @@ func (a *assigner) sequence() []*model.Resource {
 	table := func(r *model.Resource) model.Table {
 		t, ok := combined[r]
 		if !ok {
-			t = append(model.Table(nil), r.Allowed...)
-			a.steps = 0
-			if r.Kind == cib.Group {
+			from := r
+			if r.Kind == cib.Group && len(r.Children) > 0 {
 				// The last member leads through all the others to what the group is colocated with.
-				a.merge(t, r, r, &model.Colocation{Dependent: r, Primary: r, Attribute: uname}, 1, mergeOptions{asDependent: true, mustStayUsable: true})
-			} else {
-				for _, c := range colocations(r, true) {
-					a.merge(t, r, c.Primary, c, factor(c.Score), mergeOptions{asDependent: true})
-				}
+				from = last(r)
+			}
+			t = append(model.Table(nil), from.Allowed...)
+			a.steps = 0
+			for _, c := range colocations(from, true) {
+				a.merge(t, from, c.Primary, c, factor(c.Score), mergeOptions{asDependent: true, mustStayUsable: true})
 			}
 			settle(t)
 			combined[r] = t
