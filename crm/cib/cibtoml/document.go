@@ -113,8 +113,15 @@ func (d *documentCodec) emit(header string, body func(c *codec)) {
 func (d *documentCodec) write() {
 	c := d.config
 	properties := c.Properties
+	short := false // the profile of the timings stands in [cluster]
 	if len(properties) > 0 && mainSet(&properties[0]) {
-		d.emit("[cluster]", func(k *codec) { k.cluster(&properties[0]) })
+		short = c.Cluster.Timing.Profile != "" && c.Cluster.Timing == cib.TimingSettings{Profile: c.Cluster.Timing.Profile}
+		d.emit("[cluster]", func(k *codec) {
+			if short {
+				k.profile("timing", &c.Cluster.Timing)
+			}
+			k.cluster(&properties[0])
+		})
 		properties = properties[1:]
 	}
 	for i := range c.Cluster.Links {
@@ -122,7 +129,7 @@ func (d *documentCodec) write() {
 		d.unique("link", l.Name)
 		d.emit("[links."+quoteKey(l.Name)+"]", func(k *codec) { k.link(l) })
 	}
-	if c.Cluster.Timing != (cib.TimingSettings{}) {
+	if !short && c.Cluster.Timing != (cib.TimingSettings{}) {
 		d.emit("[timing]", func(k *codec) { k.timing(&c.Cluster.Timing) })
 	}
 	if c.Cluster.Ports != (cib.PortSettings{}) {
@@ -371,14 +378,25 @@ func (c *codec) link(l *cib.LinkSettings) {
 	c.flag("disabled", &l.Disabled)
 }
 
+// profile is the named profile of the timings: "profile" of [timing], or in short "timing" of [cluster].
+func (c *codec) profile(key string, t *cib.TimingSettings) {
+	before := t.Profile
+	c.text(key, &t.Profile)
+	if !c.reading || c.n.get(key) == nil {
+		return
+	}
+	if t.Profile != "default" && t.Profile != "fast" {
+		c.errorAt(c.n.get(key), key, "use default or fast", "unknown profile %q", t.Profile)
+	} else if before != "" && before != t.Profile {
+		c.errorAt(c.n.get(key), key, "", "the profile is given twice: %q and %q", before, t.Profile)
+	}
+}
+
 func (c *codec) timing(t *cib.TimingSettings) {
 	duration := func(key string, p *string) {
 		c.checked(key, p, func(text string) error { _, err := cib.ParseInterval(text); return err })
 	}
-	c.text("profile", &t.Profile)
-	if c.reading && t.Profile != "" && t.Profile != "default" && t.Profile != "fast" {
-		c.errorAt(c.n.get("profile"), "profile", "use default or fast", "unknown profile %q", t.Profile)
-	}
+	c.profile("profile", t)
 	duration("heartbeat", &t.Heartbeat)
 	duration("dead-after", &t.DeadAfter)
 	duration("quorum-timeout", &t.QuorumTimeout)
@@ -451,6 +469,7 @@ func (d *documentCodec) read() {
 	c, k := d.config, d.codec
 	k.sub("cluster", false, func(k *codec) {
 		var s cib.AttributeSet
+		k.profile("timing", &c.Cluster.Timing)
 		k.cluster(&s)
 		c.Properties = append(c.Properties, s)
 	})
