@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/quorate/quorate/crm/cib"
-	"github.com/quorate/quorate/crm/rule"
 )
 
 // Mode says what a statement does to an object that exists already.
@@ -191,9 +190,7 @@ func (e *Editor) applyResource(st *Statement, mode Mode) error {
 	if err != nil {
 		return err
 	}
-	if err := e.references(st, &r); err != nil {
-		return err
-	}
+	e.references(&r)
 	if exists {
 		free := idSet{}
 		keep := old.Members
@@ -288,41 +285,24 @@ func (e *Editor) Retarget(from, to string) {
 	}
 }
 
-// references resolves references that name an object instead of the block in it.
-func (e *Editor) references(st *Statement, r *cib.Resource) error {
+// references resolves references that name an object instead of the block in it. What is not found stays as it
+// is written: it may be defined later, and a check of the whole configuration finds it.
+func (e *Editor) references(r *cib.Resource) {
 	if ref := r.Operations.IDRef; ref != "" {
 		if o, _, ok := Find(e.Config, ref); ok {
 			if o.Operations.ID == "" {
 				o.Operations.ID = e.ids.fresh(o.ID + "-operations")
 			}
 			r.Operations.IDRef = o.Operations.ID
-		} else if !e.hasOperations(ref) {
-			return e.problem(st, "there are no operations with the id %q", ref)
 		}
 	}
 	for kind, sets := range map[string][]cib.AttributeSet{"params": r.Params, "meta": r.Meta, "utilization": r.Utilization} {
 		for i := range sets {
 			if sets[i].IDRef != "" {
-				id, err := e.setReference(sets[i].IDRef, kind)
-				if err != nil {
-					return e.problem(st, "%v", err)
-				}
-				sets[i].IDRef = id
-			}
-			for j := range sets[i].Pairs {
-				if ref := sets[i].Pairs[j].IDRef; ref != "" && !e.ids[ref] {
-					return e.problem(st, "there is no attribute with the id %q", ref)
-				}
+				sets[i].IDRef = e.setReference(sets[i].IDRef, kind)
 			}
 		}
 	}
-	return nil
-}
-
-func (e *Editor) hasOperations(id string) bool {
-	found := false
-	e.eachResource(func(r *cib.Resource) { found = found || r.Operations.ID == id })
-	return found
 }
 
 func (e *Editor) eachResource(f func(*cib.Resource)) {
@@ -347,19 +327,16 @@ func setsOf(r *cib.Resource, kind string) []cib.AttributeSet {
 }
 
 // setReference resolves a reference to a block: its id, or the id of a resource that has such a block.
-func (e *Editor) setReference(ref, kind string) (string, error) {
-	found := ""
+func (e *Editor) setReference(ref, kind string) string {
+	found := ref
 	e.eachResource(func(r *cib.Resource) {
 		for _, s := range setsOf(r, kind) {
-			if s.ID == ref || r.ID == ref && found == "" && s.ID != "" {
+			if r.ID == ref && found == ref && s.ID != "" {
 				found = s.ID
 			}
 		}
 	})
-	if found == "" {
-		return "", fmt.Errorf("there is no %s block with the id %q", kind, ref)
-	}
-	return found, nil
+	return found
 }
 
 func (e *Editor) applyConstraint(st *Statement, mode Mode) error {
@@ -374,11 +351,7 @@ func (e *Editor) applyConstraint(st *Statement, mode Mode) error {
 	}
 	for i := range c.Rules {
 		if ref := c.Rules[i].IDRef; ref != "" {
-			id, err := e.ruleReference(ref)
-			if err != nil {
-				return e.problem(st, "%v", err)
-			}
-			c.Rules[i].IDRef = id
+			c.Rules[i].IDRef = e.ruleReference(ref)
 		}
 	}
 	if at >= 0 {
@@ -412,33 +385,16 @@ func (e *Editor) applyConstraint(st *Statement, mode Mode) error {
 }
 
 // ruleReference resolves a reference to a rule: its id, or the id of a constraint with a rule.
-func (e *Editor) ruleReference(ref string) (string, error) {
+func (e *Editor) ruleReference(ref string) string {
 	for i := range e.Config.Constraints {
 		c := &e.Config.Constraints[i]
 		for j := range c.Rules {
-			if c.Rules[j].ID == ref || c.ID == ref {
-				return c.Rules[j].ID, nil
+			if c.ID == ref && c.Rules[j].ID != "" {
+				return c.Rules[j].ID
 			}
 		}
 	}
-	if e.hasRule(ref) {
-		return ref, nil
-	}
-	return "", fmt.Errorf("there is no rule with the id %q", ref)
-}
-
-func (e *Editor) hasRule(id string) bool {
-	found := false
-	in := func(sets []cib.AttributeSet) {
-		for i := range sets {
-			found = found || slices.ContainsFunc(sets[i].Rules, func(r rule.Rule) bool { return r.ID == id })
-		}
-	}
-	e.eachResource(func(r *cib.Resource) { in(r.Params); in(r.Meta); in(r.Utilization) })
-	in(e.Config.Properties)
-	in(e.Config.ResourceDefaults)
-	in(e.Config.OpDefaults)
-	return found
+	return ref
 }
 
 // applySet merges a set of properties or defaults: values of names that are set already are replaced. A set

@@ -24,10 +24,7 @@ var sections = map[string]string{
 // ParseXML reads elements of a configuration, such as <primitive .../>, as statements.
 func ParseXML(text string) ([]*Statement, error) {
 	text = strings.TrimSpace(text)
-	name := strings.TrimPrefix(text, "<")
-	if end := strings.IndexAny(name, " \t\r\n/>"); end >= 0 {
-		name = name[:end]
-	}
+	name := elementName(text)
 	section, known := sections[name]
 	switch {
 	case !strings.HasPrefix(text, "<"):
@@ -136,17 +133,61 @@ func (e *Editor) applyXML(st *Statement, mode Mode) error {
 }
 
 // applyRank orders the statements of a file so that what is referred to exists first.
-var applyRank = map[string]int{"node": 0, "rsc_template": 1, "primitive": 2, "xml": 3, "group": 4, "bundle": 5, "clone": 6, "ms": 6,
-	"role": 7, "monitor": 7}
+var applyRank = map[string]int{"node": 0, "rsc_template": 1, "primitive": 2, "group": 5, "bundle": 6, "clone": 7, "ms": 7,
+	"role": 8, "monitor": 8, "location": 8}
+
+// xmlKeywords says which statement the elements of xml statements stand for, where their order matters.
+var xmlKeywords = map[string]string{"node": "node", "nodes": "node", "template": "rsc_template", "primitive": "primitive", "resources": "primitive",
+	"group": "group", "bundle": "bundle", "clone": "clone", "master": "ms", "acl_role": "role"}
+
+// elementName returns the name of the element that a text begins with.
+func elementName(text string) string {
+	name := strings.TrimPrefix(strings.TrimSpace(text), "<")
+	if end := strings.IndexAny(name, " \t\r\n/>"); end >= 0 {
+		name = name[:end]
+	}
+	return name
+}
+
+// refers reports statements that take a part of another of their kind by its name.
+func (st *Statement) refers() bool {
+	if r := st.Resource; r != nil {
+		for _, list := range [][]cib.AttributeSet{r.Params, r.Meta, r.Utilization} {
+			for i := range list {
+				if list[i].IDRef != "" {
+					return true
+				}
+			}
+		}
+		return r.Operations.IDRef != ""
+	}
+	if st.Constraint != nil {
+		for i := range st.Constraint.Rules {
+			if st.Constraint.Rules[i].IDRef != "" {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 // Order sorts the statements of a file so that each stands after what it refers to; otherwise they keep
 // their order.
 func Order(list []*Statement) {
 	rank := func(st *Statement) int {
-		if r, ok := applyRank[st.Keyword]; ok {
-			return r
+		const last = 9
+		keyword := st.Keyword
+		if st.XML != "" {
+			keyword = xmlKeywords[elementName(st.XML)]
 		}
-		return len(applyRank)
+		r, ok := applyRank[keyword]
+		switch {
+		case !ok:
+			return last
+		case (st.Keyword == "primitive" || st.Keyword == "location") && st.refers():
+			return r + 1
+		}
+		return r
 	}
 	slices.SortStableFunc(list, func(a, b *Statement) int { return rank(a) - rank(b) })
 }
