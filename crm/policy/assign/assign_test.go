@@ -324,7 +324,7 @@ func (b *builder) line(text string) {
 		l := &model.Location{ID: "loc-" + w[1] + "-" + w[2], Resource: r, Role: model.ParseRole(o["role"]),
 			Nodes: []model.LocationNode{{Node: b.node(w[2]), Score: b.number(w[3])}}}
 		if _, ok := o["exclusive"]; ok {
-			l.Discovery = model.DiscoverExclusive
+			l.Discovery, r.ExclusiveDiscovery = model.DiscoverExclusive, true
 		}
 		c.Locations = append([]*model.Location{l}, c.Locations...)
 		r.Locations = append([]*model.Location{l}, r.Locations...)
@@ -332,7 +332,8 @@ func (b *builder) line(text string) {
 		o := options(w[4:])
 		x := &model.Colocation{ID: "col-" + w[1] + "-" + w[2], Dependent: b.resource(w[1]), Primary: b.resource(w[2]), Score: b.number(w[3]),
 			DependentRole: model.ParseRole(o["role"]), PrimaryRole: model.ParseRole(o["with-role"]), Attribute: "#uname",
-			Influence: o["influence"] != "false", Explicit: true}
+			Explicit: true}
+		x.Influence = x.Dependent.Critical && o["influence"] != "false"
 		if v := o["attribute"]; v != "" {
 			x.Attribute = v
 		}

@@ -83,6 +83,9 @@ func document(lines string) string {
 			if _, ok := o["unmanaged"]; ok {
 				r.meta["is-managed"] = "false"
 			}
+			if _, ok := o["uncritical"]; ok {
+				r.meta["critical"] = "false"
+			}
 			if v, ok := o["next"]; ok {
 				r.meta["target-role"] = v
 			}
@@ -90,7 +93,11 @@ func document(lines string) string {
 		case "group":
 			r := &resource{id: w[1], kind: "group", meta: map[string]string{}}
 			for _, m := range w[2:] {
-				r.children = append(r.children, take(m, r))
+				if m == "uncolocated" {
+					r.meta["collocated"] = "false"
+				} else {
+					r.children = append(r.children, take(m, r))
+				}
 			}
 			byID[r.id], top = r, append(top, r)
 		case "clone":
@@ -119,6 +126,9 @@ func document(lines string) string {
 			role := ""
 			if v := options(w[4:])["role"]; v != "" {
 				role = fmt.Sprintf(" role=%q", v)
+			}
+			if _, ok := options(w[4:])["exclusive"]; ok {
+				role += ` resource-discovery="exclusive"`
 			}
 			fmt.Fprintf(&constraints, "<rsc_location id=\"l%d\" rsc=%q node=%q score=%q%s/>\n", i, w[1], w[2], w[3], role)
 		case "colocate":
@@ -249,7 +259,7 @@ func scoreLines(text string) []string {
 func randomCluster(t *rapid.T) string {
 	var out []string
 	add := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
-	strategy := rapid.SampledFrom([]string{"", "", "", "balanced", "minimal", "utilization", "opt-in"}).Draw(t, "option")
+	strategy := rapid.SampledFrom([]string{"", "", "", "stop-all", "balanced", "minimal", "utilization", "opt-in"}).Draw(t, "option")
 	if strategy != "" {
 		add("option %s", strategy)
 	}
@@ -308,6 +318,9 @@ func randomCluster(t *rapid.T) string {
 		if capacity {
 			l += fmt.Sprintf(" util=cpu:%d", rapid.IntRange(0, 3).Draw(t, "use"))
 		}
+		if rapid.IntRange(0, 5).Draw(t, "uncritical") == 0 {
+			l += " uncritical"
+		}
 		if i < 3 && rapid.Bool().Draw(t, "clone") { // inactive: active instances are kept otherwise in newer versions
 			cloned[i] = true
 		} else {
@@ -332,7 +345,11 @@ func randomCluster(t *rapid.T) string {
 		}
 	}
 	if count > 5 && rapid.Bool().Draw(t, "group") {
-		add("group g p3 p4 p5")
+		if rapid.IntRange(0, 5).Draw(t, "uncolocated") == 0 {
+			add("group g p3 p4 p5 uncolocated")
+		} else {
+			add("group g p3 p4 p5")
+		}
 		var rest []string
 		for _, r := range top {
 			if r != "p3" && r != "p4" && r != "p5" {
@@ -347,6 +364,9 @@ func randomCluster(t *rapid.T) string {
 		l := fmt.Sprintf("location %s %s %s", r, node(), small())
 		if roleOf[r] && rapid.Bool().Draw(t, "role") {
 			l += " role=Promoted"
+		}
+		if rapid.IntRange(0, 7).Draw(t, "exclusive") == 0 {
+			l += " exclusive"
 		}
 		add("%s", l)
 	}
