@@ -303,7 +303,11 @@ func instanceFlags(a *model.Action, instances []*model.Resource, n *model.Node) 
 	f := isOptional | isRunnable | isPseudo
 	runs := false
 	for _, i := range instances {
-		ia := action.FindTask(i, instanceTask(a, i), n)
+		at := n
+		if i.Kind != cib.Primitive {
+			at = nil // the actions of a group have no node; those of its members do
+		}
+		ia := action.FindTask(i, instanceTask(a, i), at)
 		if ia == nil {
 			continue
 		}

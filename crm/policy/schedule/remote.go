@@ -30,7 +30,7 @@ func (s *scheduler) behindConnections() {
 			for _, down := range r.Others {
 				if down.Task == stop && down.Node != a.Node {
 					// If the connection cannot be made, the resource had better stay where it is.
-					s.orderAfter(conn, start, down, model.Seq|model.GuestOK)
+					s.orderAfter(conn, start, down, model.Seq)
 				}
 			}
 		}

@@ -89,6 +89,8 @@ func (b *builder) line(text string) {
 		g.Role = g.Children[0].Role
 	case "clone":
 		b.clone(words[1], o)
+	case "groupclone":
+		b.groupClone(words[1], o)
 	case "order":
 		con := cib.Constraint{Kind: cib.Order, ID: "o" + strconv.Itoa(len(b.doc.Config.Constraints)), First: words[1], Then: words[2],
 			OrderKind: o["kind"], Symmetrical: o["symmetrical"], FirstAction: o["first"], ThenAction: o["then"], RequireAll: o["require-all"]}
@@ -390,6 +392,37 @@ func (b *builder) decide() *transition.Graph {
 	return Graph(b.c)
 }
 
+// groupClone makes a clone of groups; the groups named by active= run, except that members named by failed=
+// failed there.
+func (b *builder) groupClone(id string, o map[string]string) {
+	r := b.collective(id, cib.Clone, o)
+	count, _ := strconv.Atoi(o["max"])
+	r.Unique = false
+	r.Clone = &model.Clone{Max: count, NodeMax: 1, Interleave: o["interleave"] != ""}
+	active := strings.FieldsFunc(o["active"], func(c rune) bool { return c == ',' })
+	group := strings.TrimSuffix(id, "-clone")
+	for i := range count {
+		g := &model.Resource{ID: group + ":" + strconv.Itoa(i), Kind: cib.Group, Parent: r, Meta: map[string]string{}}
+		b.common(g)
+		g.Instance, g.Unique, g.ConfigID = i, false, group
+		r.Children = append(r.Children, g)
+		for _, name := range strings.Split(o["members"], ",") {
+			mo := map[string]string{}
+			if i < len(active) {
+				mo["active"] = active[i]
+				g.Active, g.Role = []*model.Node{b.node(active[i])}, model.RoleStarted
+				if o["failed"] == name {
+					mo["failed"] = ""
+				}
+			}
+			m := b.primitive(name+":"+strconv.Itoa(i), g, mo)
+			m.Instance, m.ConfigID, m.Unique = -1, name, false
+			g.Children = append(g.Children, m)
+		}
+		r.Active = append(r.Active, g.Active...)
+	}
+}
+
 func actionText(a *transition.Action) string {
 	text := a.Key
 	if a.Task == "cancel" {
@@ -466,7 +499,7 @@ func TestGolden(t *testing.T) {
 		}
 		var out strings.Builder
 		for _, block := range strings.Split(strings.TrimSpace(string(data)), "\n\n") {
-			input, want, _ := strings.Cut(block+"\n", "----\n")
+			input, want, _ := strings.Cut(strings.Trim(block, "\n")+"\n", "----\n")
 			b := newBuilder()
 			name := ""
 			for _, line := range strings.Split(strings.TrimSpace(input), "\n") {
