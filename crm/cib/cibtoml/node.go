@@ -43,7 +43,7 @@ type node struct {
 
 	keys   []string // tables
 	values []*node
-	index  map[string]int
+	index  map[string]int // of keys, once there are many
 
 	items []*node // arrays
 
@@ -52,27 +52,48 @@ type node struct {
 
 func newTable() *node { return &node{kind: kindTable} }
 
-func (n *node) get(key string) *node {
+// few is the number of keys up to which a table is searched from end to end: most tables are small, and a map
+// for each costs more than it saves.
+const few = 12
+
+func (n *node) find(key string) int {
 	if n.index == nil {
-		return nil
+		for i := range n.keys {
+			if n.keys[i] == key {
+				return i
+			}
+		}
+		return -1
 	}
 	if i, ok := n.index[key]; ok {
+		return i
+	}
+	return -1
+}
+
+func (n *node) get(key string) *node {
+	if i := n.find(key); i >= 0 {
 		return n.values[i]
 	}
 	return nil
 }
 
 func (n *node) set(key string, v *node) {
-	if n.index == nil {
-		n.index = make(map[string]int)
-	}
-	if i, ok := n.index[key]; ok {
+	if i := n.find(key); i >= 0 {
 		n.values[i] = v
 		return
 	}
-	n.index[key] = len(n.keys)
 	n.keys = append(n.keys, key)
 	n.values = append(n.values, v)
+	switch {
+	case n.index != nil:
+		n.index[key] = len(n.keys) - 1
+	case len(n.keys) > few:
+		n.index = make(map[string]int, 2*len(n.keys))
+		for i, key := range n.keys {
+			n.index[key] = i
+		}
+	}
 }
 
 // parse reads a TOML text. A library reads the values; scan, which knows positions and the order of keys,
