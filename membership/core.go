@@ -627,7 +627,7 @@ func (c *Core) judge(p *peer) (State, Cause) {
 	// A peer that was not there before may be heard by some earlier than by others.
 	elsewhere := c.settle()
 	if p.state == Lost || p.state == Unknown {
-		elsewhere += p.cfg.Dead
+		elsewhere = c.joinTime(p)
 	}
 	switch {
 	case !p.everHeard:
@@ -773,8 +773,16 @@ func (c *Core) isolate() ([]NodeID, bool) {
 // joining reports whether the peer has been heard for so short a time that its connections with others may
 // still be in the making.
 func (c *Core) joining(p *peer) bool {
-	return p.state == Reachable && c.now.Sub(p.since) < p.cfg.Dead+c.settle()
+	return p.state == Reachable && c.now.Sub(p.since) < c.joinTime(p)
 }
+
+// connectTime is how long the connections between two nodes may take to come about after one of them got
+// power: the pause between dials, a dial whose first packets went to a machine that did not listen yet, and the
+// handshake under load. A fast failure detector makes none of these faster.
+const connectTime = 5 * time.Second
+
+// joinTime is how long a peer that was not there before may be heard by some and not by others.
+func (c *Core) joinTime(p *peer) time.Duration { return max(connectTime, p.cfg.Dead+c.settle()) }
 
 // beat makes the heartbeats for all peers and links.
 func (c *Core) beat() {

@@ -553,7 +553,7 @@ func TestCore_PartialFaults(t *testing.T) {
 func TestCore_IsolatesAfterSettling(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 13, 5, 1, FastTiming)
-	w.run(2 * time.Second)
+	w.run(connectTime + 2*time.Second)
 	w.cutBetween(2, 3, true)
 	changed, named := Instant(0), Instant(0)
 	for range 1000 {
