@@ -153,6 +153,20 @@ func (t *trial) since(at int64) ([]Record, error) {
 	return slices.DeleteFunc(all, func(r Record) bool { return r.At < at }), nil
 }
 
+// noFencing checks that no machine was fenced so far.
+func (t *trial) noFencing() error {
+	records, err := t.since(0)
+	if err != nil {
+		return err
+	}
+	for _, r := range records {
+		if r.Kind == KindOff && r.By == ByFence {
+			return fmt.Errorf("I20: %s was fenced while the cluster was made, at %s", r.Node, r)
+		}
+	}
+	return nil
+}
+
 // undisturbed checks that since a time no machine was fenced and no resource was started or stopped.
 func (t *trial) undisturbed(at int64) error {
 	records, err := t.since(at)

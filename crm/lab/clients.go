@@ -81,7 +81,7 @@ func (cl *clients) do(ctx context.Context, m *machine, op *ClientOp) {
 	op.Call = mono()
 	var err error
 	if op.Write {
-		op.Index, err = m.client.Propose(ctx, &command.Entry{Kind: command.KindConfig, Config: &command.Config{
+		op.Index, err = m.client.Propose(ctx, &command.Entry{Kind: command.KindConfig, Config: &command.Config{Force: true,
 			Changes: []cib.Change{{Kind: cib.KindACLRole, ID: op.Key, Object: &cib.Object{Role: &cib.ACLRole{ID: op.Key, Description: op.Value}}}},
 		}})
 	} else {

@@ -162,6 +162,12 @@ func (t *trial) run(cs labCase) error {
 	if err := t.waitHeld(10*time.Second, nil); err != nil {
 		return err
 	}
+	if err := t.waitAll(10 * time.Second); err != nil {
+		return err
+	}
+	if err := t.noFencing(); err != nil {
+		return err
+	}
 	watch := t.watch()
 	load := startClients(t.ctx, t.cluster)
 	caseErr := cs.run(t)
@@ -190,13 +196,20 @@ func (t *trial) run(cs labCase) error {
 		}
 		return errors.Join(append([]error{caseErr}, broken...)...)
 	}
-	done := map[Outcome]int{}
+	var writes, reads, unknown int
 	for _, op := range t.evidence.Ops {
-		done[op.Outcome]++
+		switch {
+		case op.Outcome == OutcomeUnknown:
+			unknown++
+		case op.Outcome == OutcomeOK && op.Write:
+			writes++
+		case op.Outcome == OutcomeOK:
+			reads++
+		}
 	}
-	t.note("%d requests, %d of unknown outcome", len(t.evidence.Ops), done[OutcomeUnknown])
-	if done[OutcomeOK] < 50 {
-		return fmt.Errorf("only %d of %d requests of clients were answered", done[OutcomeOK], len(t.evidence.Ops))
+	t.note("%d writes, %d reads, %d requests of unknown outcome", writes, reads, unknown)
+	if writes < 20 || reads < 20 {
+		return fmt.Errorf("only %d writes and %d reads of clients were answered", writes, reads)
 	}
 	return nil
 }
