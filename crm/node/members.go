@@ -48,6 +48,8 @@ type members struct {
 	asked  map[membership.RaftID]bool // reachable voters at the last call for an election
 	askFor membership.RaftID
 	askAt  membership.Instant
+	lost   replica.Role // leader that was given up last, and when
+	lostAt membership.Instant
 }
 
 // profiles are the named timings, with the time after which a node without a leader looks after itself.
@@ -344,6 +346,14 @@ func (m *members) leaderCheck() {
 	}
 	if same && m.n.now < m.askAt.Add(askAgain) {
 		return
+	}
+	if role.Leader != 0 {
+		// A leader whose messages still come, though its heartbeats do not, is known again with each of them. To
+		// forget it every time would answer each message by more than one: a storm.
+		if role.Leader == m.lost.Leader && role.Term == m.lost.Term && m.n.now < m.lostAt.Add(askAgain) {
+			return
+		}
+		m.lost, m.lostAt = role, m.n.now
 	}
 	m.asked, m.askFor, m.askAt = reachable, role.Leader, m.n.now
 	m.n.con.rep.LeaderLost(m.n.now, role.Leader, voters)
