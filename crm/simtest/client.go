@@ -1,6 +1,7 @@
 package simtest
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -137,7 +138,8 @@ func (c *client) read(p *process, turn int) {
 	})
 }
 
-func valueName(id string) string { return "sim-" + id }
+// valueName is a property with a free text, whose value counts for nothing.
+func valueName(string) string { return "cluster-name" }
 
 // valueIn is the client's value in a state; 0 = none.
 func (c *client) valueIn(s *command.State) int {
@@ -188,8 +190,14 @@ type job struct {
 }
 
 // do has an entry applied, at whichever node takes it, and repeats it when the answer is lost. It must be safe
-// to apply twice: an entry that is refused counts as answered.
+// to apply twice: an entry that is refused counts as answered. A request of the same name that waits is given up.
 func (o *operator) do(name string, entry func(s *command.State) *command.Entry, done func(p *process, r node.Reply)) {
+	for _, old := range o.pending {
+		if old.name == name {
+			old.over = true // the newest wish counts
+		}
+	}
+	o.pending = slices.DeleteFunc(o.pending, func(old *job) bool { return old.over })
 	j := &job{name: name, entry: entry, done: done}
 	o.pending = append(o.pending, j)
 	o.try(j)
@@ -259,12 +267,7 @@ func (o *operator) try(j *job) {
 
 func (o *operator) finish(j *job) {
 	j.over = true
-	for i, x := range o.pending {
-		if x == j {
-			o.pending = append(o.pending[:i], o.pending[i+1:]...)
-			return
-		}
-	}
+	o.pending = slices.DeleteFunc(o.pending, func(x *job) bool { return x == j })
 }
 
 func (o *operator) lost(p *process) {
@@ -294,7 +297,7 @@ func (o *operator) standby(name string, on bool) {
 	if on {
 		value = "on"
 	}
-	o.do("standby", func(s *command.State) *command.Entry {
+	o.do("standby of "+name, func(s *command.State) *command.Entry {
 		obj, ok := cib.FindObject(&s.Document.Config, cib.KindNode, name)
 		if !ok || obj.Node == nil {
 			return nil
@@ -309,7 +312,7 @@ func (o *operator) standby(name string, on bool) {
 func (o *operator) ban(resource, name string, on bool) {
 	o.w.tell("operator: ban of %s from %s: %v", resource, name, on)
 	id := "ban-" + resource
-	o.do("ban", func(s *command.State) *command.Entry {
+	o.do("ban of "+resource, func(s *command.State) *command.Entry {
 		_, there := cib.FindObject(&s.Document.Config, cib.KindConstraint, id)
 		if !on {
 			if !there {

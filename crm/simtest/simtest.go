@@ -337,8 +337,43 @@ func (w *world) settle(limit time.Duration, when string) bool {
 			return true
 		}
 	}
+	w.tellStatus()
 	w.violate("I9", "%v %s the cluster is not at rest: %s", limit, when, why)
 	return false
+}
+
+// tellStatus writes what the leader's document says into the trace.
+func (w *world) tellStatus() {
+	m := w.leader()
+	if m == nil {
+		return
+	}
+	s := m.proc.n.State()
+	for i := range s.Document.Status.Nodes {
+		st := &s.Document.Status.Nodes[i]
+		w.tell("document: %s in_ccm=%s crmd=%s join=%s expected=%s", st.Name, st.InCCM, st.CRMD, st.Join, st.Expected)
+		for _, set := range st.Attributes {
+			for _, p := range set.Pairs {
+				w.tell("document:   %s=%s", p.Name, p.Value)
+			}
+		}
+		for _, h := range st.History {
+			for _, op := range h.Operations {
+				w.tell("document:   %s call=%d rc=%d status=%d %s %s", op.ID, op.CallID, op.RC, op.Status, op.TransitionKey, op.ExitReason)
+			}
+		}
+	}
+	for _, p := range s.Pending {
+		w.tell("document: pending %+v %s on %s", p.ID, p.Key, p.Node)
+	}
+	for i := range s.Document.Config.Constraints {
+		c := &s.Document.Config.Constraints[i]
+		w.tell("document: constraint %s %s %s %s", c.ID, c.Resource, c.Node, c.Score)
+	}
+	for i := range s.Document.Config.Nodes {
+		n := &s.Document.Config.Nodes[i]
+		w.tell("document: node %s %v", n.Name, n.Attributes)
+	}
 }
 
 // unrest says why the cluster is not at rest; "" = it is.
