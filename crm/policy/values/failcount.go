@@ -69,7 +69,7 @@ func recorded(r *model.Resource, node *model.Node) (count int32, last int64) {
 
 // failureOf reports whether the part of a failure attribute's name after its prefix, such as
 // "web:1#start_0", belongs to the resource; instance numbers count as the resource itself when anyInstance
-// is set. The old form without operation is accepted.
+// is set. The form without operation, which clusters before feature set 3.0.13 wrote, means nothing.
 func failureOf(rest, name string, anyInstance bool) bool {
 	tail, ok := strings.CutPrefix(rest, name)
 	if !ok {
@@ -82,10 +82,7 @@ func failureOf(rest, name string, anyInstance bool) bool {
 		}
 		tail = digits
 	}
-	if tail == "" {
-		return true
-	}
-	if tail[0] != '#' {
+	if tail == "" || tail[0] != '#' {
 		return false
 	}
 	at := strings.LastIndexByte(tail, '_')
