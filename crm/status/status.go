@@ -205,7 +205,7 @@ func (p *printer) resource(depth int, r *model.Resource) {
 	case cib.Bundle:
 		p.bundle(depth, r)
 	default:
-		p.item(depth, p.primitive(r, r, shownName(r), r.Current(), true))
+		p.item(depth, p.primitive(r, shownName(r), r.Current()))
 	}
 }
 
@@ -276,9 +276,8 @@ func pendingWord(task string) string {
 	return ""
 }
 
-// primitive describes r, under a name of its own and on the node given. about is the resource whose removal
-// and description count; it differs from r for bundles.
-func (p *printer) primitive(about, r *model.Resource, name string, node *model.Node, several bool) string {
+// primitive describes r under a name and on a node, which for a bundle are those of the replica.
+func (p *printer) primitive(r *model.Resource, name string, node *model.Node) string {
 	var b strings.Builder
 	b.WriteString(name)
 	b.WriteString("\t(" + r.Class)
@@ -317,7 +316,7 @@ func (p *printer) primitive(about, r *model.Resource, name string, node *model.N
 	if node == nil {
 		node = r.LockNode
 	}
-	if several && len(about.Active) > 1 {
+	if len(r.Active) > 1 {
 		node = nil
 	}
 	if node != nil {
@@ -331,12 +330,12 @@ func (p *printer) primitive(about, r *model.Resource, name string, node *model.N
 	if flags := p.flags(r, node); len(flags) > 0 {
 		b.WriteString(" (" + strings.Join(flags, ", ") + ")")
 	}
-	if several && len(about.Active) > 1 {
-		if d := about.Meta["description"]; d != "" {
+	if len(r.Active) > 1 {
+		if d := r.Meta["description"]; d != "" {
 			b.WriteString(" (" + d + ")")
 		}
-		list := make([]string, len(about.Active))
-		for i, n := range about.Active {
+		list := make([]string, len(r.Active))
+		for i, n := range r.Active {
 			list[i] = n.Name
 		}
 		b.WriteString(" " + names(list))
@@ -394,7 +393,11 @@ func (p *printer) flags(r *model.Resource, node *model.Node) []string {
 	return f
 }
 
-func isDisabled(r *model.Resource) bool { return model.ParseRole(r.TargetRole) == model.RoleStopped }
+// isDisabled reports whether the configuration keeps r from its full role.
+func isDisabled(r *model.Resource) bool {
+	target := model.ParseRole(r.TargetRole)
+	return target == model.RoleStopped || target == model.RoleUnpromoted && promotable(r)
+}
 
 // attrs formats the attributes of a collective's header.
 func attrs(list []string, r *model.Resource) string {
@@ -418,7 +421,7 @@ func (p *printer) group(depth int, r *model.Resource, name string) {
 	}
 	p.item(depth, "Resource Group: "+name+attrs(list, r)+":")
 	for _, m := range r.Children {
-		p.item(depth+1, p.primitive(m, m, shownName(m), m.Current(), true))
+		p.item(depth+1, p.primitive(m, shownName(m), m.Current()))
 	}
 }
 
@@ -533,7 +536,7 @@ func (p *printer) clone(depth int, r *model.Resource) {
 		title := "Started"
 		if cl.Promotable {
 			title = "Unpromoted"
-			if model.ParseRole(r.TargetRole) == model.RoleUnpromoted {
+			if len(r.Children) > 0 && model.ParseRole(r.Children[0].TargetRole) == model.RoleUnpromoted {
 				title += " (target-role)"
 			}
 		}
@@ -555,7 +558,7 @@ func (p *printer) stopped(depth int, r *model.Resource) {
 			}
 		}
 		title := "Stopped"
-		if isDisabled(r) || (len(r.Children) > 0 && isDisabled(r.Children[0])) {
+		if len(r.Children) > 0 && model.ParseRole(r.Children[0].TargetRole) == model.RoleStopped {
 			title = "Stopped (disabled)"
 		} else if text := maskedBelow(r, n); text != "" {
 			title = "Stopped (" + text + ")"
@@ -617,7 +620,7 @@ func (p *printer) bundle(depth int, r *model.Resource) {
 		if rep.Address != "" {
 			name += " (" + rep.Address + ")"
 		}
-		p.item(depth+1, p.primitive(rep.Container, x, name, rep.Container.Current(), true))
+		p.item(depth+1, p.primitive(x, name, rep.Container.Current()))
 	}
 }
 
@@ -631,8 +634,7 @@ func DisabledLine(c *model.Cluster) string {
 				return true
 			}
 			total++
-			switch target := model.ParseRole(x.TargetRole); {
-			case target == model.RoleStopped, target == model.RoleUnpromoted && promotable(x):
+			if isDisabled(x) {
 				disabled++
 			}
 			if x.Blocked {
