@@ -273,7 +273,8 @@ func (u *unpacker) resourceHistory(n *model.Node, s *cib.NodeState, h *cib.Resou
 	if len(h.Operations) == 0 {
 		return
 	}
-	x := entries{u: u, r: r, n: n, s: s, h: h, before: r.Role, policy: values.PolicyIgnore}
+	x := &u.entries
+	*x = entries{u: u, r: r, n: n, s: s, h: h, before: r.Role, policy: values.PolicyIgnore, sorted: x.sorted, spare: x.spare}
 	x.sort()
 	r.Role = model.RoleUnknown
 	for _, e := range x.sorted {

@@ -49,6 +49,7 @@ type entries struct {
 	h *cib.ResourceHistory
 
 	sorted  []*cib.HistoryOp
+	spare   []*cib.HistoryOp        // room for sorting
 	expired map[*cib.HistoryOp]bool // recurring ones that expired and are to be submitted again
 
 	before      model.Role     // role before this history was read
@@ -61,12 +62,13 @@ type entries struct {
 // the rule.
 func (x *entries) sort() {
 	ops := x.h.Operations
-	x.sorted = make([]*cib.HistoryOp, 0, len(ops))
+	x.sorted = x.sorted[:0]
 	for i := len(ops) - 1; i >= 0; i-- {
 		x.sorted = append(x.sorted, &ops[i])
 	}
 	if len(x.sorted) > 1 {
-		mergeSort(x.sorted, make([]*cib.HistoryOp, len(x.sorted)))
+		x.spare = append(x.spare[:0], x.sorted...)
+		mergeSort(x.sorted, x.spare)
 	}
 }
 

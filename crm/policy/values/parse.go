@@ -14,6 +14,9 @@ func True(s string) bool { return cib.IsTrue(s) }
 
 // Bool reads a boolean; ok is false for anything that is none (spec/01-inputs.md 2.1).
 func Bool(s string) (v, ok bool) {
+	if s == "" {
+		return false, false
+	}
 	v, err := cib.ParseBool(s)
 	return v, err == nil
 }
