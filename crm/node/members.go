@@ -42,7 +42,8 @@ type members struct {
 	bye    bool
 	out    []membership.OutHeartbeat
 
-	lead    replica.Role // the leader heard last, and the process that was elected
+	apart   map[membership.NodeID]membership.Instant // since when members are to be isolated
+	lead    replica.Role                             // the leader heard last, and the process that was elected
 	leadRun membership.Incarnation
 
 	asked  map[membership.RaftID]bool // reachable voters at the last call for an election
@@ -67,7 +68,7 @@ var profiles = map[string]struct {
 const graceUnheard = 20 * time.Second
 
 func (m *members) init(n *Node) error {
-	m.n, m.began = n, n.now
+	m.n, m.began, m.apart = n, n.now, map[membership.NodeID]membership.Instant{}
 	m.timing = membership.DefaultTiming
 	if n.cfg.Timing.Heartbeat > 0 {
 		m.timing = membership.Timing{Interval: n.cfg.Timing.Heartbeat, Dead: n.cfg.Timing.Dead}
@@ -290,14 +291,32 @@ func (m *members) majority() bool {
 	return true
 }
 
+// minApart is the least time for which a member that is alive must be unable to work with the others before
+// it counts as lost: it can still be asked, so nothing hurries.
+const minApart = 5 * time.Second
+
 // view is what the leader's controller gets.
 func (m *members) view() []controller.NodeView {
 	out := []controller.NodeView{{Name: m.n.cfg.Name, Reachable: true, Leaving: m.bye,
 		Incarnation: uint64(m.n.cfg.Incarnation), Boot: m.n.cfg.Boot}}
 	v := m.core.View()
+	for id := range m.apart {
+		if !slices.Contains(v.Isolate, id) {
+			delete(m.apart, id)
+		}
+	}
 	for i := range v.Members {
 		p := &v.Members[i]
-		lost := p.State == membership.Lost || slices.Contains(v.Isolate, p.Node) ||
+		apart := false
+		if slices.Contains(v.Isolate, p.Node) {
+			since, known := m.apart[p.Node]
+			if !known {
+				since = m.n.now
+				m.apart[p.Node] = since
+			}
+			apart = m.n.now >= since.Add(max(minApart, 3*m.timing.Dead))
+		}
+		lost := p.State == membership.Lost || apart ||
 			p.State == membership.Unknown && m.n.now >= m.began.Add(graceUnheard)
 		out = append(out, controller.NodeView{Name: m.names[p.Node], Reachable: here(p.State) && !lost, Lost: lost,
 			Left: p.State == membership.Left, Leaving: p.Leaving, Incarnation: uint64(p.Incarnation), Boot: p.Boot})
