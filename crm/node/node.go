@@ -135,6 +135,8 @@ type Node struct {
 	started  bool
 	conf     bool // a change of the raft members is under way
 	resendAt membership.Instant
+	dropped  []command.Kind // proposals that were dropped, for retryAt
+	retryAt  membership.Instant
 	out      Output
 }
 
@@ -229,6 +231,9 @@ func (n *Node) NextTick() membership.Instant {
 	next = min(next, n.mem.nextTick(), n.fences.nextTick(), membership.Instant(n.member.Deadline()))
 	if n.resendAt != 0 {
 		next = min(next, n.resendAt)
+	}
+	if n.retryAt != 0 {
+		next = min(next, n.retryAt)
 	}
 	if t, ok := n.con.nextAsk(); ok {
 		next = min(next, t)
@@ -388,15 +393,31 @@ func (n *Node) replicate() bool {
 	return progress
 }
 
-// lost tells the core that made a proposal that it was dropped.
+// retryAfter is the time after which a proposal that was dropped is made again. While leadership is handed over
+// raft drops every one at once, so that without a pause the node would do nothing else.
+const retryAfter = 10 * time.Millisecond
+
+// lost notes that a proposal was dropped, for retry.
 func (n *Node) lost(k command.Kind) {
-	if k == command.KindResults {
-		n.member.Resend()
+	n.dropped = append(n.dropped, k)
+	if n.retryAt == 0 {
+		n.retryAt = n.now.Add(retryAfter)
+	}
+}
+
+// retry tells the cores that made the dropped proposals, so that they make them again.
+func (n *Node) retry() {
+	if n.retryAt == 0 || n.now < n.retryAt {
 		return
 	}
-	if n.leader != nil {
-		n.leader.DropProposal(k)
+	for _, k := range n.dropped {
+		if k == command.KindResults {
+			n.member.Resend()
+		} else if n.leader != nil {
+			n.leader.DropProposal(k)
+		}
 	}
+	n.dropped, n.retryAt = nil, 0
 }
 
 // applied hands what was applied to the cores.
@@ -459,6 +480,7 @@ func (n *Node) role(r *replica.Role) {
 		n.leader = controller.NewLeader(controller.LeaderConfig{Node: n.cfg.Name, Fencer: n.fences.choose, Decide: n.cfg.Decide},
 			r.Term, time.Duration(n.now))
 		n.leader.Applied(n.con.state, nil)
+		n.dropped = slices.DeleteFunc(n.dropped, func(k command.Kind) bool { return k != command.KindResults }) // were the old one's
 		n.conf = false
 	case !r.Acting:
 		n.leader = nil
@@ -478,6 +500,7 @@ func (n *Node) nameOf(id membership.RaftID) string {
 // work lets the cores do what is due now.
 func (n *Node) work() {
 	n.con.refresh(n.now, nil)
+	n.retry()
 	heard := n.leaderHeard()
 	if heard {
 		n.member.LeaderHeard(time.Duration(n.now))
