@@ -286,6 +286,13 @@ func (t *trial) killDaemon(onlyNode bool) error {
 		if err := t.sleep(time.Second); err != nil {
 			return err
 		}
+		if !onlyNode && t.profile.dead < 5*restartDelay {
+			// The service manager starts the daemon again later than such a cluster waits: fencing is right then.
+			if err := t.waitHeld(10*time.Second, nil); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := t.undisturbed(at); err != nil {
 			return err
 		}

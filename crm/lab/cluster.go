@@ -47,7 +47,7 @@ type profile struct {
 
 var profiles = map[string]profile{
 	"default": {"default", 1500 * time.Millisecond, 7 * time.Second, 15 * time.Second, 200 * time.Millisecond, time.Second},
-	"fast":    {"fast", 300 * time.Millisecond, 3 * time.Second, 8 * time.Second, 50 * time.Millisecond, 150 * time.Millisecond},
+	"fast":    {"fast", 200 * time.Millisecond, 3 * time.Second, 8 * time.Second, 50 * time.Millisecond, 150 * time.Millisecond},
 }
 
 // machine is one machine of a cluster.
