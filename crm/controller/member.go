@@ -202,6 +202,9 @@ func (m *Member) Deadline() time.Duration {
 		return 1<<63 - 1
 	}
 	if m.alone {
+		if len(m.soloRuns) > 0 {
+			return 1<<63 - 1 // their results come first
+		}
 		return m.soloNext
 	}
 	return m.lastLeader + m.cfg.QuorumTimeout
@@ -229,6 +232,8 @@ func (m *Member) stopOwn(wall time.Time) {
 			return transition.InFlight
 		case a.Kind == transition.ResourceOp && a.Node == m.cfg.Node && a.Task == "cancel":
 			return transition.Done // a stop ends the monitors as well
+		case a.Fencing() || a.Kind == transition.ResourceOp && a.Node != m.cfg.Node && (a.Task == "stop" || a.Task == "demote"):
+			return transition.Done // nobody here can wait for other nodes: what runs here must end in time
 		}
 		return transition.Deferred
 	}
@@ -239,18 +244,30 @@ func (m *Member) stopOwn(wall time.Time) {
 
 // withOutbox is the newest state with this node's own unreported results in it, so that a node alone does
 // not stop what it has stopped.
+//
+// An action that was handed to this node and never begun is left out, too: it does not begin while the node is
+// alone, and as one under way it would make a resource look active however often it is stopped.
 func (m *Member) withOutbox() *command.State {
+	state := m.state
+	idle := func(p command.Pending) bool {
+		return p.Node == m.cfg.Node && p.Incarnation == m.cfg.Incarnation && !m.taken[p.ID]
+	}
+	if slices.ContainsFunc(state.Pending, idle) {
+		s := *state
+		s.Pending = slices.DeleteFunc(slices.Clone(s.Pending), idle)
+		state = &s
+	}
 	if len(m.outbox) == 0 {
-		return m.state
+		return state
 	}
 	e := command.Entry{Kind: command.KindResults, Results: m.outbox}
 	data, err := e.Encode()
 	if err != nil {
-		return m.state
+		return state
 	}
-	s, out := command.Apply(m.state, m.state.Index, m.state.Term, data)
+	s, out := command.Apply(state, state.Index, state.Term, data)
 	if out.Err != nil {
-		return m.state
+		return state
 	}
 	return s
 }
