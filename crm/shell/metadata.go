@@ -79,16 +79,45 @@ func (s *Shell) metadataText(ctx context.Context, name string) ([]byte, error) {
 	case "ocf":
 		dir := filepath.Join(s.ocfRoot(), "resource.d", ref.Provider)
 		if st, err := os.Stat(dir); err != nil || !st.IsDir() {
-			return nil, fmt.Errorf("%w: agents of provider %s are not installed here", errNoMetadata, ref.Provider)
+			if len(subdirectories(filepath.Join(s.ocfRoot(), "resource.d"))) > 0 {
+				return nil, errNoAgent
+			}
+			return nil, fmt.Errorf("%w: no OCF agents are installed here", errNoMetadata)
 		}
 		file = filepath.Join(dir, ref.Type)
 		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
 			return nil, errNoAgent
 		}
+	case "lsb":
+		return nil, presence("/etc/init.d", ref.Type)
+	case "systemd":
+		return nil, presence("/lib/systemd/system", ref.Type+".service", "/etc/systemd/system/"+ref.Type+".service", instanceOf(ref.Type))
 	default:
 		return nil, errNoMetadata
 	}
 	return runMetadata(ctx, s.ocfRoot(), file)
+}
+
+// presence looks for a file in a folder, or one of others: agents of these classes do not describe themselves.
+func presence(dir, name string, others ...string) error {
+	if _, err := os.Stat(dir); err != nil {
+		return errNoMetadata
+	}
+	for _, f := range append([]string{filepath.Join(dir, name)}, others...) {
+		if _, err := os.Stat(f); f != "" && err == nil {
+			return errNoMetadata
+		}
+	}
+	return errNoAgent
+}
+
+// instanceOf returns the file of the template that a systemd unit such as getty@tty1 is made from; "" = none.
+func instanceOf(unit string) string {
+	name, _, ok := strings.Cut(unit, "@")
+	if !ok {
+		return ""
+	}
+	return "/lib/systemd/system/" + name + "@.service"
 }
 
 // listAgents lists the agents of a class ("ocf", "ocf:heartbeat", "stonith").

@@ -19,20 +19,29 @@ func (s *Shell) cmdVerify(c *call) error {
 	if err != nil {
 		return err
 	}
-	return s.verify(c.ctx, w)
+	return s.verify(c.ctx, w, true)
 }
 
-// verify checks the work area: warnings are printed, errors come back.
-func (s *Shell) verify(ctx context.Context, w *workArea) error {
+// verify checks the work area: warnings are printed, all of them or those that the changes bring, and errors
+// come back.
+func (s *Shell) verify(ctx context.Context, w *workArea, all bool) error {
 	var errs []error
+	known := make(map[string]bool) // warnings of before are no news
+	if !all {
+		for _, p := range cib.Check(w.base.doc) {
+			known[p.Where+p.Text] = p.Severity == cib.Warning
+		}
+	}
 	for _, p := range cib.Check(w.doc) {
 		p.Pos = cib.Pos{}
-		if p.Severity == cib.Error {
+		switch {
+		case p.Severity == cib.Error:
 			errs = append(errs, errors.New(p.String()))
-		} else {
+		case !known[p.Where+p.Text]:
 			s.warn("%s", p.String())
 		}
 	}
+	errs = append(errs, propertyErrors(w)...)
 	errs = append(errs, fencingErrors(w.doc)...)
 	errs = append(errs, ignoredErrors(w.doc)...)
 	errs = append(errs, s.agentErrors(ctx, w)...)
@@ -241,5 +250,28 @@ func ignoredErrors(doc *cib.Document) []error {
 			}
 		}
 	})
+	return errs
+}
+
+// propertyErrors names values of cluster properties that were set now and are none: the default would count.
+func propertyErrors(w *workArea) []error {
+	var errs []error
+	old := make(map[string]string)
+	for _, set := range w.base.doc.Config.Properties {
+		for _, p := range set.Pairs {
+			old[set.ID+" "+p.Name] = p.Value
+		}
+	}
+	for _, set := range w.doc.Config.Properties {
+		for _, p := range set.Pairs {
+			o := cib.PropertyOption(p.Name)
+			if before, had := old[set.ID+" "+p.Name]; o == nil || p.IDRef != "" || had && before == p.Value {
+				continue
+			}
+			if err := o.Check(p.Value); err != nil {
+				errs = append(errs, fmt.Errorf("property %s=%s: %w", p.Name, p.Value, err))
+			}
+		}
+	}
 	return errs
 }

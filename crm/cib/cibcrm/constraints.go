@@ -21,19 +21,9 @@ func (p *parser) location(st *Statement) error {
 	switch w := p.peek(); {
 	case w == "{":
 		p.at++
-		set := cib.ResourceSet{}
-		for !p.accept("}") {
-			if p.end() {
-				return p.fail("the } of the resource set is missing")
-			}
-			if err := p.setWord(&set); err != nil {
-				return err
-			}
+		if c.Sets, err = p.locationSets(); err != nil {
+			return err
 		}
-		if len(set.Refs) == 0 {
-			return p.fail("the resource set is empty")
-		}
-		c.Sets = []cib.ResourceSet{set}
 	case strings.HasPrefix(w, "/") && strings.HasSuffix(w, "/") && len(w) > 2:
 		if _, err := regexp.CompilePOSIX(w[1 : len(w)-1]); err != nil {
 			return p.fail("%q is no regular expression: %v", w, err)
@@ -94,27 +84,49 @@ func (p *parser) location(st *Statement) error {
 	return nil
 }
 
-// setWord reads one word of a location's resource set.
-func (p *parser) setWord(set *cib.ResourceSet) error {
-	w := p.peek()
-	if n, v, ok := pair(w); ok {
-		switch n {
-		case "sequential":
-			set.Sequential = sequentialText(v)
-		case "require-all":
-			set.RequireAll = v
-		default:
-			return p.fail("%q is no option of a resource set: sequential or require-all", n)
+// locationSets reads "RESOURCE[:ROLE] ... [sequential=BOOL] [require-all=BOOL] }": a new set for each change of
+// the role, with the options in all of them.
+func (p *parser) locationSets() ([]cib.ResourceSet, error) {
+	var sets []cib.ResourceSet
+	var options cib.ResourceSet
+	for !p.accept("}") {
+		if p.end() {
+			return nil, p.fail("the } of the resource set is missing")
 		}
+		if n, v, ok := pair(p.peek()); ok {
+			switch n {
+			case "sequential":
+				options.Sequential = sequentialText(v)
+			case "require-all":
+				options.RequireAll = v
+			default:
+				return nil, p.fail("%q is no option of a resource set: sequential or require-all", n)
+			}
+			p.at++
+			continue
+		}
+		it, err := p.splitItem(p.peek())
+		if err != nil {
+			return nil, err
+		}
+		if it.qualifier != "" && !knownRole(it.qualifier) {
+			return nil, p.fail("%q is not a role: %s", it.qualifier, strings.Join(roleNames, ", "))
+		}
+		it.qualifier = canonicalRole(it.qualifier)
 		p.at++
-		return nil
+		if n := len(sets); n > 0 && sets[n-1].Role == it.qualifier {
+			sets[n-1].Refs = append(sets[n-1].Refs, it.id)
+			continue
+		}
+		sets = append(sets, cib.ResourceSet{Refs: []string{it.id}, Role: it.qualifier})
 	}
-	if err := checkID(w); err != nil {
-		return p.fail("%q cannot be a resource: %v", w, err)
+	if len(sets) == 0 {
+		return nil, p.fail("the resource set is empty")
 	}
-	set.Refs = append(set.Refs, w)
-	p.at++
-	return nil
+	for i := range sets {
+		sets[i].Sequential, sets[i].RequireAll = options.Sequential, options.RequireAll
+	}
+	return sets, nil
 }
 
 // sequentialText drops the default.

@@ -67,13 +67,11 @@ func (p *parser) property(st *Statement) error {
 	id := ""
 	if w := p.peek(); strings.HasSuffix(w, ":") && !p.words[p.at].quoted {
 		head := strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(w, "$"), "id="), ":")
-		if _, isScore := score(head); !isScore {
-			if err := checkID(head); err != nil {
-				return p.fail("%q cannot be the id of a set: %v", head, err)
-			}
-			id = head
-			p.at++
+		if err := checkID(head); err != nil {
+			return p.fail("%q cannot be the id of a set: %v", head, err)
 		}
+		id = head
+		p.at++
 	}
 	if p.end() && id == "" {
 		return p.fail("NAME=VALUE is missing")
@@ -86,8 +84,8 @@ func (p *parser) property(st *Statement) error {
 		switch {
 		case v.NoValue && v.IDRef == "":
 			return p.fail("%q is not NAME=VALUE", v.Name)
-		case v.Value == "" && v.IDRef == "" && p.keyword == "property":
-			return p.fail("%s has no value: give one, or delete the property from the set", v.Name)
+		case v.Value == "" && v.IDRef == "":
+			return p.fail("%s has no value", v.Name)
 		}
 	}
 	if set.ID == "" {

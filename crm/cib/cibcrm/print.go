@@ -587,8 +587,13 @@ func (p *printer) constraint(c *cib.Constraint) string {
 		switch {
 		case c.Pattern != "":
 			words = append(words, bare("/"+c.Pattern+"/"))
-		case len(c.Sets) == 1:
-			words = append(words, "{", strings.Join(c.Sets[0].Refs, " "))
+		case len(c.Sets) > 0:
+			words = append(words, "{")
+			for i := range c.Sets {
+				for _, ref := range c.Sets[i].Refs {
+					words = append(words, withQualifier(ref, c.Sets[i].Role))
+				}
+			}
 			if s := c.Sets[0].Sequential; s != "" {
 				option("sequential", s)
 			}

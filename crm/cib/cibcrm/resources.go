@@ -87,8 +87,7 @@ func SplitAgent(s string) (class, provider, typ string, err error) {
 			return "ocf", "heartbeat", parts[1], nil
 		}
 		if !knownClass(parts[0]) {
-			// A provider alone: ocf is meant.
-			return "ocf", parts[0], parts[1], nil
+			return "", "", "", &Error{Text: quote(parts[0]) + " is no class of agents (" + strings.Join(classes, ", ") + "); as a provider it is written ocf:" + s}
 		}
 		return parts[0], "", parts[1], nil
 	case 3:
@@ -104,9 +103,10 @@ func SplitAgent(s string) (class, provider, typ string, err error) {
 	return "", "", "", &Error{Text: quote(s) + " names no agent: [CLASS:[PROVIDER:]]TYPE"}
 }
 
-func knownClass(s string) bool {
-	return slices.Contains([]string{"ocf", "lsb", "systemd", "service", "stonith", "upstart", "nagios"}, s)
-}
+// classes of agents that a statement may name.
+var classes = []string{"ocf", "lsb", "systemd", "service", "stonith", "upstart", "nagios"}
+
+func knownClass(s string) bool { return slices.Contains(classes, s) }
 
 func (p *parser) operations(r *cib.Resource) error {
 	name, v, ok := p.option("id", "id-ref")
