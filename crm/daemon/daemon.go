@@ -67,12 +67,13 @@ type process struct {
 	early []agents.Result
 	setup sync.Mutex // only one init or join at a time
 	begin chan struct{}
+	up    chan struct{} // closed when inst is set
 }
 
 // RunNode is the node process. It is started by the runner, with the connection to it and the API socket as
 // inherited descriptors.
 func RunNode(ctx context.Context, o Options) error {
-	p := &process{paths: PathsOf(o.Root), started: time.Now(), begin: make(chan struct{}, 1)}
+	p := &process{paths: PathsOf(o.Root), started: time.Now(), begin: make(chan struct{}, 1), up: make(chan struct{})}
 	var err error
 	if p.cfg, err = LoadConfig(p.paths.ConfigFile()); err != nil {
 		return &ConfigError{err}
@@ -180,6 +181,7 @@ func (p *process) adopt(inst *instance) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.inst = inst
+	close(p.up)
 	if p.hello {
 		inst.onHello(p.runs)
 		for _, r := range p.early {
@@ -309,11 +311,11 @@ func (p *process) backend() server.Backend {
 			}
 			return b.Stop(ctx)
 		},
-		Init: func(_ context.Context, r api.InitRequest) error {
-			return p.found(func() error { return initCluster(p.paths, r, time.Now()) })
+		Init: func(ctx context.Context, r api.InitRequest) error {
+			return p.found(ctx, func() error { return initCluster(p.paths, r, time.Now()) })
 		},
 		Join: func(ctx context.Context, r api.JoinRequest) error {
-			return p.found(func() error { return joinCluster(ctx, p.paths, r) })
+			return p.found(ctx, func() error { return joinCluster(ctx, p.paths, r) })
 		},
 		Metadata: func(ctx context.Context, agent string) ([]byte, error) {
 			ref, err := agents.ParseRef(agent)
@@ -340,8 +342,8 @@ func (p *process) backend() server.Backend {
 	}
 }
 
-// found makes or joins a cluster and starts the instance.
-func (p *process) found(make func() error) error {
+// found makes or joins a cluster, starts the instance and returns when it can be asked.
+func (p *process) found(ctx context.Context, make func() error) error {
 	p.setup.Lock()
 	defer p.setup.Unlock()
 	if inst := p.current(); inst != nil {
@@ -357,9 +359,11 @@ func (p *process) found(make func() error) error {
 	if err := make(); err != nil {
 		return err
 	}
+	p.begin <- struct{}{}
 	select {
-	case p.begin <- struct{}{}:
-	default:
+	case <-p.up:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	return nil
 }
