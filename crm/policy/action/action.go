@@ -339,6 +339,12 @@ func Recurring(c *model.Cluster, r *model.Resource, task string, intervalMS int6
 
 // Probe returns the required one-shot monitor of r on node.
 func Probe(c *model.Cluster, r *model.Resource, node *model.Node) *model.Action {
+	if n := len(r.Actions); n > 0 {
+		// The probes of a resource on all nodes share one key, which is worth not making anew.
+		if last := r.Actions[n-1]; last.Task == TaskMonitor && last.Interval == 0 {
+			return New(c, r, last.Key, TaskMonitor, node, false)
+		}
+	}
 	return New(c, r, Key(r.ID, TaskMonitor, 0), TaskMonitor, node, false)
 }
 

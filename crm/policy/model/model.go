@@ -581,34 +581,40 @@ type Ordering struct {
 	Effects     Effects
 }
 
-// Action is one action of the decision (spec/04-actions.md section 1).
+// Action is one action of the decision (spec/04-actions.md section 1). There are hundreds of thousands of them
+// in a large cluster, and what is looked at most stands first.
 type Action struct {
-	Number   int // from 1
-	Key      string
-	Task     string // operation, such as "start"
-	Interval int64  // milliseconds
 	Resource *Resource
 	Node     *Node
 
 	Optional, Runnable, Pseudo, Forced, Migratable bool
 	Reschedule, AbortMark, ControllerSide          bool
 	InGraph                                        bool
-	Reason                                         string
-	Priority                                       int32
 	Needs                                          Requires
-	MinCount, RunnableCount                        int
+	Mark                                           uint32 // visit mark for graph walks
 
-	Op       *Op               // configured operation; nil = none
-	TargetRC string            // result code that is expected of a monitor; "" = 0
-	Meta     map[string]string // names with "-" as configured; only what this action has beyond its operation, see action.Meta
-	Extra    map[string]string // the action's own instance attributes
+	Task     string // operation, such as "start"
+	Interval int64  // milliseconds
 
 	Before []*Relation // relations in which this is the then action, oldest first
 	After  []*Relation // relations in which this is the first action, oldest first
 
+	Number int // from 1
+	Key    string
+	Reason string
+
+	Priority                int32
+	MinCount, RunnableCount int32
+
+	TargetRC string            // result code that is expected of a monitor; "" = 0
+	Op       *Op               // configured operation; nil = none
+	Meta     map[string]string // names with "-" as configured; only what this action has beyond its operation, see action.Meta
+	Extra    map[string]string // the action's own instance attributes
+
 	Cancelled        string // of a cancel: the task that it cancels
 	MaintenanceNodes []*Node
-	Mark             uint32 // visit mark for graph walks
+
+	after [1]*Relation // first room of After: most actions are probes, which come before one start
 }
 
 // Relation is a resolved ordering between two actions.

@@ -30,6 +30,7 @@ func (c *Cluster) NewAction(r *Resource, key, task string, intervalMS int64, nod
 	c.store.actions = c.store.actions[1:]
 	c.Actions = append(c.Actions, a)
 	a.Number = len(c.Actions)
+	a.After = a.after[:0]
 	a.Resource, a.Key, a.Task, a.Interval, a.Node = r, key, task, intervalMS, node
 	if r != nil {
 		r.Actions = append(r.Actions, a)

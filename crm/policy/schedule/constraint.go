@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -222,7 +223,7 @@ func (s *scheduler) simple(con *cib.Constraint, first *model.Resource, firstTask
 // atLeast returns the pseudo-action that can happen once n of its predecessors can.
 func (s *scheduler) atLeast(key string, n int) *model.Action {
 	a := action.PseudoKey(s.c, nil, key, key, true, true)
-	a.MinCount = n
+	a.MinCount = int32(min(n, math.MaxInt32))
 	return a
 }
 

@@ -195,6 +195,9 @@ func (s *scheduler) counts(rel *model.Relation, e model.Effects) bool {
 
 // merge sorts the relations before a by the number of the first action and joins those with the same.
 func merge(a *model.Action) {
+	if len(a.Before) == 0 || len(a.Before) == 1 && !a.Before[0].Void {
+		return
+	}
 	before := a.Before[:0]
 	for _, rel := range a.Before {
 		if !rel.Void {

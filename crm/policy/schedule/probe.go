@@ -29,7 +29,15 @@ func (s *scheduler) probes() {
 			s.probe(r, n)
 		}
 	}
+	// Relations between the same actions that share an effect are ignored, so that those of the probes that
+	// also hold the start back had to be written down first.
+	for _, p := range s.probed {
+		s.order(p.r, monitor, p.starting, start, model.Seq)
+	}
 }
+
+// probedStart is a resource that is probed and what starts after that: itself or its clone.
+type probedStart struct{ r, starting *model.Resource }
 
 // probe creates the probes of r on n; it reports whether there is one.
 func (s *scheduler) probe(r *model.Resource, n *model.Node) bool {
@@ -96,11 +104,15 @@ func (s *scheduler) probePrimitive(r *model.Resource, n *model.Node) bool {
 	} else if r.Role == model.RolePromoted {
 		p.TargetRC = "8"
 	}
-	e := model.Seq
 	if !p.Runnable && !anyActive(starting) {
-		e |= model.Gate
+		s.orderBefore(p, starting, start, model.Seq|model.Gate)
+	} else if len(s.probed) == 0 || !s.starts[r.Index] {
+		if s.starts == nil {
+			s.starts = make([]bool, len(s.c.All))
+		}
+		s.starts[r.Index] = true
+		s.probed = append(s.probed, probedStart{r, starting})
 	}
-	s.orderBefore(p, starting, start, e)
 	if action.FindTask(starting, reload, nil) != nil {
 		s.orderBefore(p, starting, reload, model.Seq)
 	}

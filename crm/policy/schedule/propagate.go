@@ -51,11 +51,15 @@ func (s *scheduler) propagate() {
 	c := s.c
 	s.budget = updatesPerAction * (len(c.Actions) + 1)
 	for i := len(c.Actions) - 1; i >= 0; i-- {
-		s.blockDependents(c.Actions[i])
+		if a := c.Actions[i]; !a.Runnable {
+			s.blockDependents(a)
+		}
 	}
 	s.orderProbes()
 	for i := len(c.Actions) - 1; i >= 0; i-- {
-		s.update(c.Actions[i])
+		if a := c.Actions[i]; len(a.Before) > 0 || a.MinCount > 0 {
+			s.update(a)
+		}
 	}
 	if s.budget <= 0 {
 		s.fault("the orderings contradict each other, so that what has to happen could not be worked out in full; look for actions that cancel each other")

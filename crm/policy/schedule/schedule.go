@@ -29,6 +29,9 @@ type scheduler struct {
 	// action more required or less runnable, so that the work ends by itself; only cancelling an action
 	// because of another (CancelFirst) undoes something, and a contradictory document could make use of it.
 	budget int
+
+	probed []probedStart
+	starts []bool // by Resource.Index: is in probed
 }
 
 // Internal writes down the orderings of the configuration in document order, then those implied by the
