@@ -17,7 +17,6 @@ type bench struct {
 	now     Instant
 	answers []Answer
 	runs    []string // "T device operation port", T in seconds
-	open    []Run
 	// reply says how a run ends and after what time; nil = success after a second.
 	reply func(r Run, n int) (Result, time.Duration)
 	due   []pendingReply

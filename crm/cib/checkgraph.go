@@ -173,8 +173,7 @@ func (k *checker) cycles(edges map[string][]edge) {
 func (k *checker) placements() {
 	// Components of resources that must be on one node.
 	parent := make(map[string]string)
-	var find func(id string) string
-	find = func(id string) string {
+	find := func(id string) string {
 		root := id
 		for parent[root] != "" && parent[root] != root {
 			root = parent[root]

@@ -42,7 +42,7 @@ func state(doc *cib.Document, quorate bool) (*model.Cluster, error) {
 
 func (s *Shell) cmdStatus(c *call) error {
 	output, watch := "text", false
-	o := status.Options{Pending: true, FailCounts: true}
+	o := status.Options{Pending: true, FailCounts: true, Sparse: true}
 	for i := 0; i < len(c.args); i++ {
 		a := c.args[i]
 		switch {
@@ -147,7 +147,17 @@ func (s *Shell) showStatus(ctx context.Context, output string, o status.Options)
 			}
 		}
 	}
-	s.printf("%s\n%s", head.String(), status.Text(cluster, o))
+	// A heading with nothing below it says nothing.
+	text := strings.TrimSuffix(status.Text(cluster, o), "\nMigration Summary:\n")
+	s.printf("%s\n%s", head.String(), text)
+	if snap.state != nil && len(snap.state.Fencing) > 0 {
+		const newest = 3
+		list := snap.state.Fencing
+		s.printf("\nFencing History (crm history fencing):\n")
+		for i := len(list) - 1; i >= max(0, len(list)-newest); i-- {
+			s.printf("  * %s %s\n", time.UnixMilli(list[i].Ended).Format(time.DateTime), fencingText(&list[i]))
+		}
+	}
 	return nil
 }
 

@@ -86,7 +86,10 @@ func (p *printer) localTime(seconds int64) string {
 
 // failCounts writes the resources that have failed on each node (spec/06-simulation.md section 12).
 func (p *printer) failCounts() {
-	p.section("Migration Summary")
+	began := !p.o.Sparse
+	if began {
+		p.section("Migration Summary")
+	}
 	for i := range p.c.Doc.Status.Nodes {
 		s := &p.c.Doc.Status.Nodes[i]
 		n := p.c.NodeByID(s.ID)
@@ -123,6 +126,10 @@ func (p *printer) failCounts() {
 		}
 		if len(lines) == 0 {
 			continue
+		}
+		if !began {
+			p.section("Migration Summary")
+			began = true
 		}
 		p.item(1, "Node: "+n.Name+":")
 		for _, line := range lines {

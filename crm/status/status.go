@@ -23,6 +23,7 @@ type Options struct {
 	Pending    bool // show operations that are under way, as for the present state
 	Attributes bool // node attributes
 	FailCounts bool // migration summary and failed actions
+	Sparse     bool // no section without content
 }
 
 // Write writes the state of the cluster. The error is that of w.

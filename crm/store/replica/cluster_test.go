@@ -57,7 +57,6 @@ type node struct {
 	wake    membership.Instant
 	ops     uint64
 	reads   map[replica.RequestID]uint64 // what was acknowledged when it was asked
-	confs   []string
 }
 
 func (n *node) up() bool { return n.rep != nil }
