@@ -1,6 +1,9 @@
 package action
 
-import "github.com/quorate/quorate/crm/policy/model"
+import (
+	"github.com/quorate/quorate/crm/cib"
+	"github.com/quorate/quorate/crm/policy/model"
+)
 
 // Relate stores the ordering "first before then" on both actions, as the newest, and returns it. It returns nil, and changes nothing, when there are no effects, when both are the same action, or
 // when a relation between the two shares an effect already (spec/05-ordering.md section 6).
@@ -10,10 +13,15 @@ func Relate(c *model.Cluster, first, then *model.Action, effects model.Effects) 
 	}
 	rel := c.NewRelation()
 	rel.First, rel.Then, rel.Effects = first, then, effects
+	// A mere order of two actions that stand for themselves asks nothing of either.
+	rel.Inert = effects == model.Seq && single(first.Resource) && single(then.Resource)
 	first.After = append(first.After, rel)
 	then.Before = append(then.Before, rel)
 	return rel
 }
+
+// single reports whether the actions of r stand for themselves, not for those of members or instances.
+func single(r *model.Resource) bool { return r == nil || r.Kind == cib.Primitive }
 
 // related reports whether a relation between the two shares one of the effects. It looks through the
 // shorter of the two lists.

@@ -623,6 +623,7 @@ type Relation struct {
 	Effects     Effects
 	Void        bool
 	Used        bool   // written as an input of the graph
+	Inert       bool   // changes neither action, whatever becomes of the other
 	ID          string // constraint it comes from; "" = implied
 }
 

@@ -204,7 +204,10 @@ func merge(a *model.Action) {
 			before = append(before, rel)
 		}
 	}
-	slices.SortStableFunc(before, func(x, y *model.Relation) int { return x.First.Number - y.First.Number })
+	byNumber := func(x, y *model.Relation) int { return x.First.Number - y.First.Number }
+	if !slices.IsSortedFunc(before, byNumber) {
+		slices.SortStableFunc(before, byNumber)
+	}
 	kept := before[:0]
 	for _, rel := range before {
 		if n := len(kept); n > 0 && kept[n-1].First == rel.First {

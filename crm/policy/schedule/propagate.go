@@ -84,7 +84,7 @@ func (s *scheduler) update(t *model.Action) {
 	changed := false
 	for i := len(t.Before) - 1; i >= 0; i-- {
 		rel := t.Before[i]
-		if rel.Void {
+		if rel.Void || rel.Inert {
 			continue
 		}
 		f := rel.First
@@ -727,8 +727,8 @@ func (s *scheduler) voidInvalid(rel *model.Relation) {
 	if rel.Void {
 		return
 	}
-	if rel.Effects&model.GuestOK == 0 && f.Resource != nil && f.Node != nil && f.Node.IsGuestKind() && f.Node.Connection != nil &&
-		t.Resource != nil && t.Resource == f.Node.Connection.Launcher {
+	if rel.Effects&model.GuestOK == 0 && t.Resource != nil && (t.Resource.RemoteNode != nil || len(t.Resource.Launched) > 0) && f.Resource != nil && f.Node != nil && f.Node.IsGuestKind() && f.Node.Connection != nil &&
+		t.Resource == f.Node.Connection.Launcher {
 		rel.Void = true
 		s.fault("%s on %s cannot come before %s of the resource that %s runs in; the ordering is ignored", f.Key, f.Node.Name, t.Key, f.Node.Name)
 		return
