@@ -65,6 +65,23 @@ func (s *Shell) edit(ctx context.Context, f func(w *workArea) error) error {
 	return nil
 }
 
+// editOne is edit for what changes all or nothing by itself: the work area is not copied for it.
+func (s *Shell) editOne(ctx context.Context, f func(w *workArea) error) error {
+	w, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	if err := f(w); err != nil {
+		return err
+	}
+	w.dirty = true
+	for _, n := range w.ed.Notes {
+		s.info("%s", n)
+	}
+	w.ed.Notes = nil
+	return nil
+}
+
 // obscured are the names of parameters whose values show hides.
 var obscured = []string{"passw*"}
 
@@ -154,7 +171,11 @@ func (s *Shell) cmdStatement(c *call) error {
 		}
 		list = []*cibcrm.Statement{st}
 	}
-	return s.edit(c.ctx, func(w *workArea) error {
+	edit := s.edit
+	if len(list) == 1 && list[0].XML == "" {
+		edit = s.editOne
+	}
+	return edit(c.ctx, func(w *workArea) error {
 		for _, st := range list {
 			st.Line = 0
 			mode := cibcrm.Create

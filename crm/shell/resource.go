@@ -68,6 +68,15 @@ func setMeta(doc *cib.Document, r *cib.Resource, name, value string) {
 	setValue(&doc.Config, &r.Meta, r.ID, "meta_attributes", name, value)
 }
 
+// carrier returns the resource that carries the meta-attributes of r: of the only child of a clone, the clone,
+// since an instance has none of its own.
+func carrier(doc *cib.Document, r *cib.Resource) *cib.Resource {
+	if _, parent, ok := cibcrm.Find(&doc.Config, r.ID); ok && parent != nil && parent.Kind == cib.Clone {
+		return parent
+	}
+	return r
+}
+
 // olderNames says that a document is for tools that look for the role names of before Pacemaker 3.
 func olderNames(doc *cib.Document) bool {
 	var major, minor int
@@ -88,6 +97,7 @@ func (s *Shell) cmdTargetRole(c *call) error {
 			if err != nil {
 				return err
 			}
+			r = carrier(doc, r)
 			var role string
 			switch c.cmd.name {
 			case "start":
@@ -239,7 +249,6 @@ func cliConstraint(id string, a *cliArgs, score string, what string) cib.Constra
 		k.Node, k.Score = a.node, score
 		return k
 	}
-	k.Role = ""
 	k.Rules = []rule.Rule{{ID: "cli-" + what + "-rule-" + a.resource, Score: score, BooleanOp: "and", Conditions: []rule.Condition{
 		{Attribute: &rule.AttributeExpression{ID: "cli-" + what + "-expr-" + a.resource, Attribute: "#uname", Operation: "eq", Value: a.node, HasValue: true, Type: "string"}},
 		{Date: &rule.DateExpression{ID: "cli-" + what + "-lifetime-end-" + a.resource, Operation: "lt", End: a.end}},
@@ -473,7 +482,7 @@ func (s *Shell) mark(c *call, name, value string) error {
 		if err != nil {
 			return err
 		}
-		setMeta(doc, r, name, value)
+		setMeta(doc, carrier(doc, r), name, value)
 		return nil
 	})
 }
