@@ -42,6 +42,7 @@ type network struct {
 	d      *instance
 	stream *stream.Endpoint
 	hub    *datagram.Hub
+	judged map[membership.NodeID]membership.Incarnation // whose hello was found good; only the loop touches it
 
 	mu      sync.Mutex // guards what follows
 	ids     map[membership.RaftID]membership.NodeID
@@ -73,7 +74,7 @@ type openSocket struct {
 
 func newNetwork(d *instance, known []node.Known, links []string) (*network, error) {
 	n := &network{d: d, ids: map[membership.RaftID]membership.NodeID{}, raft: map[membership.NodeID]membership.RaftID{},
-		seen: map[membership.NodeID]membership.Incarnation{}, alarms: map[string]bool{}, sockets: map[membership.LinkID]openSocket{}, problem: map[string]string{}}
+		seen: map[membership.NodeID]membership.Incarnation{}, judged: map[membership.NodeID]membership.Incarnation{}, alarms: map[string]bool{}, sockets: map[membership.LinkID]openSocket{}, problem: map[string]string{}}
 	var err error
 	if n.shown, err = credentials(d.id); err != nil {
 		return nil, err
@@ -313,8 +314,14 @@ func (n *network) event(e stream.Event) {
 		}
 		d.log.Debug("stream is up", "peer", string(e.Hello.Name), "link", int(e.Link))
 		d.loop.post(func() {
-			if err := d.loop.n.Observe(replica.Hello{ID: e.Hello.RaftID, Term: e.Hello.Term, Last: e.Hello.Index}); err != nil {
-				d.log.Error("peer is refused", "peer", string(e.Hello.Name), "error", err)
+			// One process loses nothing while it runs; and hellos of its connections may overtake one another, so
+			// that a later one shows less.
+			if n.judged[e.Node] != e.Hello.Incarnation {
+				if err := d.loop.n.Observe(replica.Hello{ID: e.Hello.RaftID, Term: e.Hello.Term, Last: e.Hello.Index}); err != nil {
+					d.log.Error("peer is refused", "peer", string(e.Hello.Name), "error", err)
+				} else {
+					n.judged[e.Node] = e.Hello.Incarnation
+				}
 			}
 			d.loop.n.StreamUp(d.loop.now(), e.Node, e.Link)
 		})
