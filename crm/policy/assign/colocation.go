@@ -531,12 +531,17 @@ func (a *assigner) applyPromoted(x, p *model.Resource, c *model.Colocation) {
 	}
 }
 
-// nextRole is the next role of a primitive, or of a group that of its first member.
+// nextRole is the next role of a primitive, or of a collective the highest among its children
+// (spec/02-state.md 9.8).
 func nextRole(r *model.Resource) model.Role {
-	if r.Kind == cib.Group && len(r.Children) > 0 {
-		return r.Children[0].Next
+	if len(r.Children) == 0 {
+		return r.Next
 	}
-	return r.Next
+	role := model.RoleUnknown
+	for _, child := range r.Children {
+		role = max(role, nextRole(child))
+	}
+	return role
 }
 
 // chosenScore is the score with which r was given its node.

@@ -405,7 +405,7 @@ func (a *assigner) sequence() []*model.Resource {
 		t, ok := combined[r]
 		if !ok {
 			from := r
-			if r.Kind == cib.Group && len(r.Children) > 0 {
+			if r.Kind == cib.Group && !r.GroupUncolocated && len(r.Children) > 0 {
 				// The last member leads through all the others to what the group is colocated with.
 				from = last(r)
 			}

@@ -239,14 +239,15 @@ func document(lines string) string {
 	return out.String()
 }
 
-// scoreLines keeps the allocation and promotion lines, sorted.
+// scoreLines keeps the lines of allocation, promotion and utilization, sorted.
 func scoreLines(text string) []string {
 	var list []string
 	for _, l := range strings.Split(text, "\n") {
 		if strings.Contains(l, "promotion score (inactive)") || strings.Contains(l, "promotion score on none") {
 			continue // the older version prints another number, which decides nothing
 		}
-		if strings.Contains(l, " allocation score ") || strings.Contains(l, " promotion score ") {
+		l = strings.Replace(l, "pcmk__finalize_assignment: ", "pcmk__assign_resource: ", 1)
+		if strings.Contains(l, " allocation score ") || strings.Contains(l, " utilization on ") || strings.Contains(l, " promotion score ") {
 			list = append(list, strings.TrimSpace(strings.Replace(l, "_allocate: ", "_assign: ", 1)))
 		}
 	}
@@ -358,6 +359,23 @@ func randomCluster(t *rapid.T) string {
 		}
 		top = append(rest, "g")
 	}
+	if slices.Contains(top, "p1") && slices.Contains(top, "p2") && rapid.IntRange(0, 2).Draw(t, "cloned group") == 0 {
+		for i, l := range out {
+			if strings.HasPrefix(l, "primitive p1 ") || strings.HasPrefix(l, "primitive p2 ") || l == "primitive p1" || l == "primitive p2" {
+				var kept []string
+				for _, w := range strings.Fields(l) {
+					if !strings.HasPrefix(w, "active=") && w != "unmanaged" {
+						kept = append(kept, w)
+					}
+				}
+				out[i] = strings.Join(kept, " ")
+			}
+		}
+		add("group h p1 p2")
+		add("clone ch h%s", rapid.SampledFrom([]string{"", " promotable", " interleave"}).Draw(t, "kind"))
+		top = slices.DeleteFunc(top, func(s string) bool { return s == "p1" || s == "p2" })
+		top = append(top, "ch")
+	}
 	pick := func() string { return rapid.SampledFrom(top).Draw(t, "resource") }
 	for range rapid.IntRange(0, 5).Draw(t, "locations") {
 		r := pick()
@@ -375,7 +393,7 @@ func randomCluster(t *rapid.T) string {
 		if slices.Index(top, x) < slices.Index(top, y) {
 			x, y = y, x // loops are cut elsewhere in newer versions
 		}
-		if x == y || y[0] == 'c' { // instances of a primary listen to dependents in newer versions only
+		if x == y || y[0] == 'c' || y == "g" { // instances and groups listen to dependents in newer versions only
 			continue
 		}
 		l := fmt.Sprintf("colocate %s %s %s", x, y, rapid.SampledFrom(scores).Draw(t, "colocation score"))
@@ -415,13 +433,14 @@ func TestAgainstPacemaker(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s\n%v", lines, err)
 		}
+		c.Trace.Utilization = true
 		Prepare(c)
 		Run(c)
 		got := scoreLines(show(c, nil))
 		if err := os.WriteFile(file, []byte(document(lines)), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		out, err := exec.Command(tool, "-x", file, "-sSQ").Output()
+		out, err := exec.Command(tool, "-x", file, "-sUSQ").Output()
 		if err != nil {
 			t.Skipf("crm_simulate: %v", err) // some inputs make the older version fail
 		}

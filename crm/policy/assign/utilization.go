@@ -143,10 +143,12 @@ func (a *assigner) collect(r *model.Resource, seen map[*model.Resource]bool, ord
 	seen[r] = true
 	*order = append(*order, r)
 	if r.Kind == cib.Group {
-		if !r.GroupUncolocated || cloneOf(r) != nil {
-			for _, member := range r.Children {
-				a.collect(member, seen, order)
-			}
+		members := r.Children
+		if r.GroupUncolocated && cloneOf(r) == nil && len(members) > 1 {
+			members = members[:1] // which has the group's colocations
+		}
+		for _, member := range members {
+			a.collect(member, seen, order)
 		}
 		return
 	}
@@ -177,6 +179,9 @@ func (a *assigner) needs(x *model.Resource, seen, counted map[*model.Resource]bo
 	counted[x] = true
 	switch x.Kind {
 	case cib.Group:
+		if x.GroupUncolocated && cloneOf(x) == nil {
+			return nil // what belongs to it stands for itself
+		}
 		for _, member := range x.Children {
 			need = plus(need, a.needs(member, seen, counted))
 		}
