@@ -200,6 +200,9 @@ func delayFor(text, target string) string {
 
 // tick starts runs that are due.
 func (f *fencer) tick() {
+	if f.n.member.Alone() {
+		return // the others decide now, and may want something else
+	}
 	for _, j := range slices.Clone(f.jobs) {
 		if j.run == "" && f.n.now >= j.after {
 			f.start(j)
@@ -209,6 +212,9 @@ func (f *fencer) tick() {
 
 func (f *fencer) nextTick() membership.Instant {
 	next := membership.Instant(1<<63 - 1)
+	if f.n.member.Alone() {
+		return next
+	}
 	for _, j := range f.jobs {
 		if j.run == "" {
 			next = min(next, j.after)

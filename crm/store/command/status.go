@@ -48,6 +48,9 @@ func (n *State) nodes(facts []NodeFact, timeMS int64, out *Outcome) error {
 			if m.Incarnation != f.Incarnation {
 				n.dropPending(func(p *Pending) bool { return p.Node == f.Name && p.Task != "stonith" }, out)
 				n.dropPending(func(p *Pending) bool { return p.Node == f.Name }, out)
+				// The answer to a fencing that was asked for before says nothing of this process: it may have begun
+				// after the power was off. Who still wants it fenced must ask again.
+				n.dropPending(func(p *Pending) bool { return p.Task == "stonith" && p.Target == f.Name }, out)
 				if m.Boot != f.Boot {
 					ed.Forget(i)
 				} else {
