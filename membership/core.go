@@ -934,6 +934,15 @@ func (c *Core) State(id NodeID) State {
 	return Unknown
 }
 
+// Says returns whom the peer follows and whether it believes to have quorum, by its newest heartbeat; a leader
+// names itself. Of a peer that was not heard it is 0 and false.
+func (c *Core) Says(id NodeID) (leader NodeID, quorate bool) {
+	if p := c.peer(id); p != nil {
+		return p.leader, p.flags&flagQuorate != 0
+	}
+	return 0, false
+}
+
 // Route returns the link to use to a peer, and false when none works in both directions.
 func (c *Core) Route(id NodeID) (LinkID, bool) {
 	if p := c.peer(id); p != nil {

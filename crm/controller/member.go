@@ -250,11 +250,18 @@ func (m *Member) stopOwn(wall time.Time) {
 func (m *Member) withOutbox() *command.State {
 	state := m.state
 	idle := func(p command.Pending) bool {
-		return p.Node == m.cfg.Node && p.Incarnation == m.cfg.Incarnation && !m.taken[p.ID]
+		return p.Node == m.cfg.Node && (p.Incarnation != m.cfg.Incarnation || !m.taken[p.ID])
 	}
 	if slices.ContainsFunc(state.Pending, idle) {
 		s := *state
 		s.Pending = slices.DeleteFunc(slices.Clone(s.Pending), idle)
+		state = &s
+	}
+	if mem := state.Member(m.cfg.Node); mem != nil && mem.Incarnation != m.cfg.Incarnation {
+		// The cluster does not know this process yet. For itself its results count all the same.
+		s := *state
+		s.Members = slices.Clone(s.Members)
+		s.Member(m.cfg.Node).Incarnation = m.cfg.Incarnation
 		state = &s
 	}
 	if len(m.outbox) == 0 {

@@ -189,7 +189,11 @@ func (m *members) tick() {
 // local tells the core what its heartbeats say about this node.
 func (m *members) local() {
 	role := m.n.con.role
-	m.core.SetLocal(membership.Local{Leader: m.nodeID(role.Leader), Quorate: role.Leader != 0, Applied: m.n.con.rep.Applied()}, m.n.now)
+	quorate := role.Leader != 0
+	if role.State == replica.Leader {
+		quorate = m.majority() // raft itself finds out only after its election timeout
+	}
+	m.core.SetLocal(membership.Local{Leader: m.nodeID(role.Leader), Quorate: quorate, Applied: m.n.con.rep.Applied()}, m.n.now)
 }
 
 func (m *members) nextTick() membership.Instant {
@@ -267,6 +271,14 @@ func (m *members) leave() {
 // here reports whether a peer is there: it is heard, or is only overdue.
 func here(s membership.State) bool {
 	return s == membership.Reachable || s == membership.Suspect
+}
+
+// leads reports whether the member with that raft id is there and says that it leads with a majority in sight. A
+// leader that lost its majority knows it long before raft tells its followers.
+func (m *members) leads(id membership.RaftID) bool {
+	node := m.nodeID(id)
+	leader, quorate := m.core.Says(node)
+	return here(m.core.State(node)) && leader == node && quorate
 }
 
 // hears reports whether the member with that raft id is there.

@@ -471,6 +471,8 @@ func (n *Node) goodbye() {
 func (n *Node) role(r *replica.Role) {
 	was := n.con.role
 	n.con.refresh(n.now, r)
+	n.mem.local() // heartbeats tell it at once
+	n.mem.events()
 	if r.Leader != was.Leader || r.Term != was.Term {
 		n.member.Resend()
 		n.note(Info, "leader", "term", r.Term, "leader", n.nameOf(r.Leader), "acting", r.Acting)
@@ -536,11 +538,11 @@ func (n *Node) work() {
 func (n *Node) leaderHeard() bool {
 	switch {
 	case n.con.role.State == replica.Leader:
-		return n.con.role.Acting
+		return n.con.role.Acting && n.mem.majority()
 	case n.con.role.Leader == 0:
 		return false
 	}
-	return n.mem.hears(n.con.role.Leader)
+	return n.mem.leads(n.con.role.Leader)
 }
 
 // sendResults proposes results that are waiting, again when they may have been lost.
