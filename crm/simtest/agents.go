@@ -173,7 +173,7 @@ func (m *machine) run(p *process, req agents.Request) {
 	end := func() {}
 	switch req.Operation {
 	case agents.OpStart:
-		took = w.between(20*time.Millisecond, 800*time.Millisecond)
+		took = w.between(20*time.Millisecond, max(w.slowest, 800*time.Millisecond))
 		w.checks.startAccepted(p, req)
 		if s.noStart {
 			// It fails before it touched anything.
@@ -185,7 +185,7 @@ func (m *machine) run(p *process, req agents.Request) {
 		}
 		s.active, s.broken = true, false
 	case agents.OpStop:
-		took = w.between(20*time.Millisecond, 500*time.Millisecond)
+		took = w.between(20*time.Millisecond, max(w.slowest, 500*time.Millisecond))
 		if s.noStop {
 			s.noStop, s.stopFailed, ok = false, true, agents.RCGeneric
 			break

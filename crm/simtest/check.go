@@ -20,8 +20,10 @@ const (
 	// It is the time after which a node without a leader begins to stop its resources.
 	startLimit = 5 * time.Second
 	// stopLimit is how long after the loss of quorum a node may still run something: the detection of the dead,
-	// at most twice the dead time, the quorum timeout, and the stops one after the other.
+	// at most twice the dead time, the quorum timeout, and the stops one after the other. While agents are slow it is more by
+	// slowStops.
 	stopLimit = 15 * time.Second
+	slowStops = 3 * maxSlow
 )
 
 // checker holds what the invariants compare.
@@ -123,6 +125,9 @@ func (c *checker) started(p *process, req agents.Request) {
 	w := c.w
 	if req.Node != p.m.name {
 		w.violate("I6", "%s starts %s for node %s", p.m.name, req.ID, req.Node)
+	}
+	if req.Agent.Class == agents.ClassFence && (req.Operation == agents.OpOff || req.Operation == agents.OpReboot) && p.n.Alone() {
+		w.violate("I7", "%s fences %s while it is alone", p.m.name, req.Params["plug"])
 	}
 	parts := strings.Split(req.ID, ".")
 	if parts[0] != "a" || len(parts) != 6 {
@@ -258,9 +263,13 @@ func (m *machine) cutOff() time.Duration {
 // stops checks that nothing runs on a node that has been without quorum for long.
 func (c *checker) stops() {
 	c.w.topology()
+	limit := stopLimit
+	if c.w.slowest > 0 || c.w.slowUntil > 0 && c.w.now < c.w.slowUntil+slowStops {
+		limit += slowStops
+	}
 	for _, m := range c.w.machines {
 		p := m.proc
-		if p == nil || c.w.now < p.pausedUntil+stopLimit || c.w.now < p.began+stopLimit || m.cutOff() < stopLimit {
+		if p == nil || c.w.now < p.pausedUntil+limit || c.w.now < p.began+limit || m.cutOff() < limit {
 			continue
 		}
 		for _, name := range sortedServices(m) {

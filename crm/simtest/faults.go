@@ -19,6 +19,7 @@ var faultTable = []fault{
 	{"isolate", (*world).isolate},
 	{"one way", (*world).oneWay},
 	{"link down", (*world).linkDown},
+	{"datagrams lost", (*world).datagramsLost},
 	{"loss", (*world).lossy},
 	{"delay", (*world).delayed},
 	{"crash", (*world).crash},
@@ -30,6 +31,7 @@ var faultTable = []fault{
 	{"service fails", (*world).serviceFails},
 	{"start fails", (*world).startFails},
 	{"stop fails", (*world).stopFails},
+	{"slow agents", (*world).slowAgents},
 	{"switch refuses", (*world).switchRefuses},
 	{"standby", (*world).standbyNode},
 	{"ban", (*world).banResource},
@@ -76,11 +78,12 @@ func (w *world) heal() {
 		for w.net.paths[k].cut > 0 {
 			w.net.block(k.from, k.to, k.link, -1)
 		}
-		w.net.paths[k].loss = 0
+		w.net.paths[k].loss, w.net.paths[k].mute = 0, 0
 	}
 	w.net.loss, w.net.dup, w.net.late = 0, 0, 0
 	w.net.delay, w.net.jitter = 300*time.Microsecond, 700*time.Microsecond
 	w.power.refuse, w.power.slow = false, 0
+	w.slowest, w.slowUntil = 0, w.now
 	for _, m := range w.machines {
 		m.fsync = 4 * time.Millisecond
 		for _, name := range sortedServices(m) {
@@ -196,6 +199,30 @@ func (w *world) linkDown(time.Duration) {
 	d := w.between(time.Second, 10*time.Second)
 	w.tell("link %s of %s down for %v", linkNames[l], a.name, d)
 	w.cutFor(d, cut)
+}
+
+// datagramsLost drops the heartbeats from one machine to another, or to all, while streams pass.
+func (w *world) datagramsLost(time.Duration) {
+	a, b := w.any(), w.any()
+	var mute []pathKey
+	for _, m := range w.machines {
+		if m != a && (m == b || a == b) {
+			for l := range membership.LinkID(links) {
+				mute = append(mute, pathKey{a.id, m.id, l})
+			}
+		}
+	}
+	d := w.between(500*time.Millisecond, 10*time.Second)
+	w.tell("heartbeats of %s are lost on %d paths for %v", a.name, len(mute), d)
+	for _, k := range mute {
+		w.net.path(k.from, k.to, k.link).mute++
+	}
+	w.after(d, func() {
+		for _, k := range mute {
+			p := w.net.path(k.from, k.to, k.link)
+			p.mute = max(p.mute-1, 0)
+		}
+	})
 }
 
 func (w *world) lossy(time.Duration) {
@@ -317,6 +344,16 @@ func (w *world) startFails(time.Duration) {
 func (w *world) stopFails(time.Duration) {
 	m := w.any()
 	m.service(exclusives[w.rng.IntN(len(exclusives))]).noStop = true
+}
+
+// maxSlow is the longest start or stop.
+const maxSlow = 6 * time.Second
+
+// slowAgents makes starts and stops take seconds, so that other things happen in the middle of them.
+func (w *world) slowAgents(time.Duration) {
+	w.slowest = w.between(time.Second, maxSlow)
+	w.tell("agents take up to %v", w.slowest)
+	w.after(w.between(time.Second, 8*time.Second), func() { w.slowest, w.slowUntil = 0, w.now })
 }
 
 func (w *world) switchRefuses(time.Duration) {

@@ -39,6 +39,7 @@ type pathKey struct {
 // path is one direction of one link of a pair.
 type path struct {
 	cut  int // number of faults that cut it
+	mute int // number of faults that drop its datagrams alone
 	loss int // percent, on top of the network's
 }
 
@@ -106,7 +107,7 @@ func (n *network) datagram(from *process, h node.Heartbeat) {
 	w := n.w
 	p := n.path(from.m.id, h.To, h.Link)
 	to := w.machine(h.To)
-	if to == nil || p.cut > 0 || w.chance(n.loss+p.loss) {
+	if to == nil || p.cut > 0 || p.mute > 0 || w.chance(n.loss+p.loss) {
 		return
 	}
 	copies := 1

@@ -278,6 +278,7 @@ const definition = `<cib crm_feature_set="3.19.0" validate-with="pacemaker-3.9" 
  <constraints>
   <rsc_colocation id="col1" rsc="db2" with-rsc="db1" score="INFINITY"/>
   <rsc_order id="ord1" first="db1" then="db2"/>
+  <rsc_order id="ord2" first="db3" then="site"/>
   <rsc_location id="loc1" rsc="db3" node="n2" score="50"/>
  </constraints>
 </configuration><status/></cib>`

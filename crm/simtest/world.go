@@ -89,7 +89,9 @@ type world struct {
 	clients  []*client
 	operator operator
 	checks   checker
-	hits     map[string]int // how often faults and rare things happened
+
+	slowest, slowUntil time.Duration  // longest start or stop while agents are slow, and when they were last
+	hits               map[string]int // how often faults and rare things happened
 
 	hash uint64
 	log  []string // newest lines last, bounded by maxLog
