@@ -17,9 +17,10 @@ func New(doc *cib.Document, now time.Time) *Cluster {
 	}
 }
 
-// AddNode numbers the node and puts it into the node list at its place in natural name order.
+// AddNode numbers the node and puts it into the node list at its place in natural name order. Of several
+// nodes with one name, the last is found by it.
 func (c *Cluster) AddNode(n *Node) {
-	n.Index = len(c.nodeByName)
+	n.Index = len(c.Nodes)
 	if n.Attributes == nil {
 		n.Attributes = map[string]string{}
 	}
@@ -72,7 +73,7 @@ func (c *Cluster) SetHistoryID(r *Resource, id string) {
 func (c *Cluster) ByHistoryID(id string) []*Resource { return c.byHistory[id] }
 
 // NodeCount is the number of nodes, which bounds Node.Index.
-func (c *Cluster) NodeCount() int { return len(c.nodeByName) }
+func (c *Cluster) NodeCount() int { return len(c.Nodes) }
 
 // Recheck notes that the decision may differ at t; the earliest time stays.
 func (c *Cluster) Recheck(t time.Time) {
