@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -125,7 +124,8 @@ func (b *fileBackend) Commit(ctx context.Context, base *snapshot, changes []cib.
 		return err
 	}
 	if !bytes.Equal(now.data, base.data) && !force {
-		if both := overlap(cib.Diff(base.doc, now.doc), changes); len(both) > 0 {
+		var both []string
+		if changes, both = mergeChanges(base.doc, now.doc, changes); len(both) > 0 {
 			return &conflictError{both}
 		}
 	}
@@ -137,17 +137,6 @@ func (b *fileBackend) Commit(ctx context.Context, base *snapshot, changes []cib.
 	out.Head.Epoch++
 	out.Head.NumUpdates = 0
 	return writeFile(b.name, cibxml.Write(&out, cibxml.Options{NoDeclaration: !bytes.HasPrefix(now.data, []byte("<?xml"))}))
-}
-
-// overlap returns the objects that both lists change.
-func overlap(a, b []cib.Change) []string {
-	var out []string
-	for i := range a {
-		if slices.ContainsFunc(b, func(c cib.Change) bool { return c.Key() == a[i].Key() }) {
-			out = append(out, a[i].Key())
-		}
-	}
-	return out
 }
 
 // writeFile replaces a file in one step, with the mode and owner that it had.
@@ -220,7 +209,7 @@ func (b *liveBackend) Load(ctx context.Context) (*snapshot, error) {
 const maxMerges = 20
 
 func (b *liveBackend) Commit(ctx context.Context, base *snapshot, changes []cib.Change, message string, force bool) error {
-	now := base
+	now, original := base, changes
 	for try := 0; ; try++ {
 		_, err := b.client.Propose(ctx, &command.Entry{Kind: command.KindConfig, Config: &command.Config{
 			Changes: changes, Based: based(now, changes), Message: message, Force: force}})
@@ -232,8 +221,12 @@ func (b *liveBackend) Commit(ctx context.Context, base *snapshot, changes []cib.
 		if now, err = b.Load(ctx); err != nil {
 			return err
 		}
-		if both := overlap(cib.Diff(base.doc, now.doc), changes); len(both) > 0 {
+		merged, both := mergeChanges(base.doc, now.doc, original)
+		if len(both) > 0 {
 			return &conflictError{both}
+		}
+		if changes = merged; len(changes) == 0 {
+			return nil
 		}
 		doc, err := cib.Apply(now.doc, changes)
 		if err != nil {
@@ -298,6 +291,9 @@ func (s *Shell) change(ctx context.Context, message string, edit func(doc *cib.D
 		}
 		changes := cib.Diff(base.doc, doc)
 		if len(changes) == 0 {
+			if s.opts.wait {
+				return s.waitIdle(ctx, 0)
+			}
 			return nil
 		}
 		if err := newErrors(base.doc, doc); err != nil {

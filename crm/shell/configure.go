@@ -345,7 +345,7 @@ func (s *Shell) cmdDelete(c *call) error {
 		if !force {
 			for _, id := range args {
 				if node := activeOn(w.base.doc, id); node != "" {
-					return hint(fmt.Errorf("resource %s runs on %s", id, node), "stop it first (crm resource stop %s), or delete --force", id)
+					return hint(fmt.Errorf("resource %s runs on %s", id, node), "stop it first (crm -w resource stop %s), or delete --force", id)
 				}
 			}
 		}

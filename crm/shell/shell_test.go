@@ -200,7 +200,10 @@ func TestCommit_Conflict(t *testing.T) {
 		want                      string // "" = merges
 	}{
 		{"other object", "primitive x ocf:test:Dummy", "primitive y ocf:test:Dummy", "", ""},
-		{"same object", "set l.x 1", "delete l", "", "does not exist"},
+		{"deleted", "modgroup g add d1", "delete g", "", "somebody else has changed resource g"},
+		{"deleted by both", "delete l", "delete l", "", ""},
+		{"same set, other values", "property a=1", "property b=2", "", ""},
+		{"same value", "property a=1", "property a=2", "", "somebody else has changed properties cib-bootstrap-options"},
 		{"same resource", "modgroup g add d1", "modgroup g add d2", "", "somebody else has changed resource g"},
 		{"forced", "modgroup g add d1", "modgroup g add d2", "force", ""},
 	} {
@@ -221,8 +224,13 @@ func TestCommit_Conflict(t *testing.T) {
 			switch {
 			case test.want == "" && err != nil:
 				t.Fatal(err)
-			case test.want != "" && test.name == "same resource" && (err == nil || !strings.Contains(err.Error(), test.want)):
+			case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
 				t.Fatalf("commit = %v, want %q", err, test.want)
+			}
+			if test.name == "same set, other values" {
+				if got := o.must("configure", "show"); !strings.Contains(got, "a=1") || !strings.Contains(got, "b=2") {
+					t.Errorf("not merged:\n%s", got)
+				}
 			}
 			if test.name == "other object" {
 				if got := o.must("configure", "show"); !strings.Contains(got, "primitive x") || !strings.Contains(got, "primitive y") {
