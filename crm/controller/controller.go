@@ -272,7 +272,7 @@ func (l *Leader) reportNodes(wall time.Time) {
 		}
 		switch {
 		case v.Left && m.Incarnation != 0 && (v.Incarnation == 0 || v.Incarnation == m.Incarnation):
-			facts = append(facts, command.NodeFact{Name: v.Name, Change: command.NodeLeft})
+			facts = append(facts, command.NodeFact{Name: v.Name, Change: command.NodeLeft, Incarnation: m.Incarnation})
 		case v.Left:
 		case v.Reachable && v.Leaving && m.Incarnation == 0:
 			// It has left and is about to end.
@@ -281,7 +281,7 @@ func (l *Leader) reportNodes(wall time.Time) {
 		case v.Reachable && v.Leaving && !l.isLeaving(v.Name):
 			facts = append(facts, command.NodeFact{Name: v.Name, Change: command.NodeLeaving})
 		case v.Lost && m.Online:
-			facts = append(facts, command.NodeFact{Name: v.Name, Change: command.NodeLost})
+			facts = append(facts, command.NodeFact{Name: v.Name, Change: command.NodeLost, Incarnation: m.Incarnation})
 		}
 	}
 	if len(facts) == 0 {
@@ -412,7 +412,7 @@ func (l *Leader) releaseLeft(wall time.Time) {
 	var facts []command.NodeFact
 	for _, name := range l.left {
 		if m := l.state.Member(name); m != nil && m.Incarnation != 0 {
-			facts = append(facts, command.NodeFact{Name: name, Change: command.NodeLeft})
+			facts = append(facts, command.NodeFact{Name: name, Change: command.NodeLeft, Incarnation: m.Incarnation})
 		}
 	}
 	l.left = nil

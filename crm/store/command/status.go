@@ -39,6 +39,9 @@ func (n *State) nodes(facts []NodeFact, timeMS int64, out *Outcome) error {
 		m := n.Member(f.Name)
 		i := ed.Node(f.Name, NodeStateID(m.NodeID))
 		st := ed.State(i)
+		if f.Incarnation != 0 && f.Incarnation != m.Incarnation && (f.Change == NodeLost || f.Change == NodeLeft) {
+			continue // of an earlier process: the fact came late
+		}
 		switch f.Change {
 		case NodeJoined:
 			if m.Online && m.Incarnation == f.Incarnation {
