@@ -24,6 +24,7 @@ var faultTable = []fault{
 	{"delay", (*world).delayed},
 	{"crash", (*world).crash},
 	{"crash leader", (*world).crashLeader},
+	{"leave", (*world).leaveNode},
 	{"power loss", (*world).powerLoss},
 	{"power loss of leader", (*world).powerLossLeader},
 	{"pause", (*world).pauseNode},
@@ -59,13 +60,15 @@ func (w *world) faults(until time.Duration) {
 // peace changes the cluster without any fault.
 func (w *world) peace(until time.Duration) {
 	for w.err == nil && w.now < until {
-		switch w.rng.IntN(3) {
+		switch w.rng.IntN(4) {
 		case 0:
 			w.standbyNode(until)
 		case 1:
 			w.banResource(until)
 		case 2:
 			w.serviceFails(until)
+		case 3:
+			w.leaveNode(until)
 		}
 		w.run(w.now + w.between(2*time.Second, 6*time.Second))
 	}
@@ -267,6 +270,20 @@ func (w *world) crashOf(m *machine) {
 }
 
 func (w *world) crash(time.Duration) { w.crashOf(w.any()) }
+
+// leaveNode stops a node process in order; it is started again once it has left.
+func (w *world) leaveNode(time.Duration) {
+	m := w.any()
+	p := m.proc
+	for _, o := range w.machines {
+		if p == nil || o.proc == nil || o.proc.leaving {
+			return // the last ones cannot leave in order: there must be a majority to let them go
+		}
+	}
+	w.tell("%s is asked to leave", m.name)
+	p.leaving = true
+	p.input(func() { p.n.Leave(p.now(), p.wall()) })
+}
 
 func (w *world) leader() *machine {
 	for _, m := range w.machines {

@@ -50,6 +50,8 @@ type process struct {
 	inc   membership.Incarnation
 	dead  bool
 
+	leaving bool // it was asked to leave
+
 	pausedUntil time.Duration
 	queue       []func() // inputs that wait for the end of a pause
 
@@ -416,6 +418,7 @@ func (p *process) output(out node.Output) {
 		w.hit("node left")
 		w.ledger.left(m)
 		m.kill(true)
+		m.restart(w.between(time.Second, 5*time.Second))
 	}
 }
 
