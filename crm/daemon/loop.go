@@ -205,6 +205,10 @@ func (l *loop) output(ctx context.Context, group *sync.WaitGroup, saves chan<- r
 				l.n.RunFinished(l.now(), time.Now(), agents.Refused(req, agents.StatusError, agents.RCGeneric, err.Error()))
 			}
 		}
+		// Before the replies: who was answered reads the state at once, and must find in it what he was told.
+		if out.StateChanged || l.role != l.n.Role() {
+			l.publish()
+		}
 		for _, r := range out.Replies {
 			if ch, ok := l.waiting[r.Request]; ok {
 				delete(l.waiting, r.Request)
@@ -215,9 +219,6 @@ func (l *loop) output(ctx context.Context, group *sync.WaitGroup, saves chan<- r
 			if l.onDecision != nil {
 				l.onDecision(d)
 			}
-		}
-		if out.StateChanged || l.role != l.n.Role() {
-			l.publish()
 		}
 		if out.MembersChanged {
 			l.net.MembersChanged(l.n.State())
