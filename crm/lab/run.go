@@ -61,7 +61,7 @@ func (cfg *RunConfig) validate() error {
 const caseLimit = 60 * time.Second
 
 // repeats is how often a case is run again because the lab itself was held up.
-const repeats = 3
+const repeats = 5
 
 // trial is one run of a case.
 type trial struct {
