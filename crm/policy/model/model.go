@@ -591,6 +591,7 @@ type Action struct {
 	Reschedule, AbortMark, ControllerSide          bool
 	InGraph                                        bool
 	Needs                                          Requires
+	Cancels                                        uint8  // how often it was made optional because of another
 	Mark                                           uint32 // visit mark for graph walks
 
 	Task     string // operation, such as "start"

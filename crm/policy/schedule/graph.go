@@ -23,6 +23,17 @@ type grapher struct {
 // Graph returns what is carried out, in the order in which it is walked (spec/05-ordering.md section 8). It
 // creates the notifications of instances, and marks the actions and relations that are in the graph.
 func Graph(c *model.Cluster) *transition.Graph {
+	g := write(c)
+	// Each round takes at least one action out.
+	for g.withhold() {
+		g = write(c)
+	}
+	g.link()
+	return g.graph
+}
+
+// write makes the synapses, without their inputs.
+func write(c *model.Cluster) *grapher {
 	o := &c.Options
 	g := &grapher{s: scheduler{c: c, budget: len(c.Actions) * updatesPerAction}}
 	g.graph = &transition.Graph{
@@ -53,11 +64,49 @@ func Graph(c *model.Cluster) *transition.Graph {
 	for i := len(c.Actions) - 1; i >= 0; i-- {
 		g.action(c.Actions[i])
 	}
-	g.link()
 	if !c.RecheckBy.IsZero() {
 		g.graph.RecheckBy = c.RecheckBy.Unix()
 	}
-	return g.graph
+	return g
+}
+
+// withhold blocks the actions that would wait for one that is not in the graph, and those that would wait for
+// them: they could never run, and the transition could never complete. It reports whether there were any; then
+// the graph has to be written again. Propagation leaves such actions only where an effect reached an action
+// after those that depend on it had been looked at for the last time.
+func (g *grapher) withhold() bool {
+	var stuck []*model.Action
+	for _, t := range g.actions {
+		for _, rel := range t.Before {
+			if rel.Used && !rel.First.InGraph {
+				t.Runnable = false
+				becauseOf(t, rel.First, "unrunnable")
+				stuck = append(stuck, t)
+				break
+			}
+		}
+	}
+	if len(stuck) == 0 {
+		return false
+	}
+	for len(stuck) > 0 {
+		f := stuck[len(stuck)-1]
+		stuck = stuck[:len(stuck)-1]
+		for _, rel := range f.After {
+			if t := rel.Then; rel.Used && t.Runnable {
+				t.Runnable = false
+				becauseOf(t, f, "unrunnable")
+				stuck = append(stuck, t)
+			}
+		}
+	}
+	for _, t := range g.actions {
+		t.InGraph = false
+		for _, rel := range t.Before {
+			rel.Used = false
+		}
+	}
+	return true
 }
 
 // positive reads an integer above 0.

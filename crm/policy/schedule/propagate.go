@@ -9,7 +9,13 @@ import (
 
 // updatesPerAction bounds propagation: an action is updated once for itself, and again for each change of an
 // action before it, of which each has at most a handful. Real documents stay far below.
-const updatesPerAction = 20000
+const updatesPerAction = 2000
+
+// maxCancels is how often an action may be cancelled because of others. Everything else that propagation does
+// makes an action more required, less runnable or less migratable, and so comes to an end by itself. Two
+// actions of which one requires the other and is cancelled by it would not; once is enough in a document that
+// makes sense.
+const maxCancels = 3
 
 // flags are the properties of an action that orderings look at and change.
 type flags uint8
@@ -95,7 +101,8 @@ func (s *scheduler) update(t *model.Action) {
 		}
 		var did changes
 		if rel.Effects&model.CancelFirst != 0 && f.Resource != nil && !t.Optional {
-			if !f.Optional {
+			if !f.Optional && f.Cancels < maxCancels {
+				f.Cancels++
 				f.Optional = true
 				did |= changedFirst
 			}

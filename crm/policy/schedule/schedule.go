@@ -25,10 +25,7 @@ import (
 type scheduler struct {
 	c *model.Cluster
 
-	// budget is how many updates propagation may still make. Every update that changes something makes an
-	// action more required or less runnable, so that the work ends by itself; only cancelling an action
-	// because of another (CancelFirst) undoes something, and a contradictory document could make use of it.
-	budget int
+	budget int // how many updates propagation may still make
 
 	probed []probedStart
 	starts []bool // by Resource.Index: is in probed

@@ -528,3 +528,80 @@ func TestGolden(t *testing.T) {
 		}
 	}
 }
+
+// TestGraph_Withholds checks that nothing in a graph waits for an action that is not in it: of a chain
+// a, b, c and an independent d, where a cannot run, only d is carried out.
+func TestGraph_Withholds(t *testing.T) {
+	t.Parallel()
+	b := newBuilder()
+	b.line("node n1")
+	n := b.node("n1")
+	var list []*model.Action
+	for _, id := range []string{"a", "b", "c", "d"} {
+		r := b.primitive(id, nil, nil)
+		b.c.Resources = append(b.c.Resources, r)
+		list = append(list, action.Start(b.c, r, n, false))
+	}
+	list[0].Runnable = false
+	action.Relate(b.c, list[0], list[1], model.PullThen)
+	action.Relate(b.c, list[1], list[2], model.Seq)
+	g := Graph(b.c)
+	if len(g.Synapses) != 1 || g.Synapses[0].Action.Key != "d_start_0" {
+		t.Errorf("Graph() has %d actions, want d_start_0 alone:\n%s", len(g.Synapses), show(b.c, g))
+	}
+	if got := list[1].Reason; got != "unrunnable a start" {
+		t.Errorf("reason of b = %q, want %q", got, "unrunnable a start")
+	}
+}
+
+// TestPropagate_Contradiction checks that actions which require and cancel each other come to an end, far from
+// the limit: promoting y requires the start of x, which the start of y makes unnecessary.
+func TestPropagate_Contradiction(t *testing.T) {
+	t.Parallel()
+	b := newBuilder()
+	b.line("node n1")
+	n := b.node("n1")
+	x, y := b.primitive("x", nil, nil), b.primitive("y", nil, nil)
+	b.c.Resources = append(b.c.Resources, x, y)
+	first := action.Start(b.c, x, n, false)
+	then := action.Start(b.c, y, n, false)
+	third := action.Promote(b.c, y, n, false)
+	action.Relate(b.c, first, then, model.CancelFirst)
+	action.Relate(b.c, third, first, model.PullThen)
+	s := &scheduler{c: b.c}
+	s.propagate()
+	if used := updatesPerAction*4 - s.budget; used > 100 {
+		t.Errorf("propagation took %d updates for three actions", used)
+	}
+	if first.Cancels != maxCancels {
+		t.Errorf("the first action was cancelled %d times, want %d", first.Cancels, maxCancels)
+	}
+}
+
+// TestDecide_Deterministic decides twice about the golden clusters.
+func TestDecide_Deterministic(t *testing.T) {
+	t.Parallel()
+	files, _ := filepath.Glob("testdata/*.txt")
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, block := range strings.Split(strings.TrimSpace(string(data)), "\n\n") {
+			input, _, _ := strings.Cut(strings.Trim(block, "\n"), "----\n")
+			var out [2]string
+			for i := range out {
+				b := newBuilder()
+				for _, line := range strings.Split(strings.TrimSpace(input), "\n") {
+					if !strings.HasPrefix(line, "#") {
+						b.line(line)
+					}
+				}
+				out[i] = string(b.decide().XML())
+			}
+			if out[0] != out[1] {
+				t.Errorf("%s: two decisions differ for\n%s", file, input)
+			}
+		}
+	}
+}
