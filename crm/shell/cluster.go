@@ -401,6 +401,10 @@ func (s *Shell) cmdHealth(c *call) error {
 		bad = append(bad, errors.New("there is no leader"))
 	}
 	for _, p := range l.Peers {
+		if p.State == "left" {
+			bad = append(bad, fmt.Errorf("node %s has left in order and is stopped", p.Node))
+			continue
+		}
 		if p.State != "reachable" {
 			bad = append(bad, fmt.Errorf("node %s is %s", p.Node, p.State))
 			continue

@@ -23,7 +23,9 @@ type workArea struct {
 	dirty bool // a command may have changed doc
 }
 
-func (w *workArea) changed() bool { return w.dirty && len(cib.Diff(w.base.doc, w.doc)) > 0 }
+func (w *workArea) changed() bool {
+	return w.dirty && (w.doc.Head.ValidateWith != w.base.doc.Head.ValidateWith || len(cib.Diff(w.base.doc, w.doc)) > 0)
+}
 
 func newWorkArea(base *snapshot) *workArea {
 	doc := base.doc.Clone()

@@ -358,6 +358,15 @@ END
 	}
 }
 
+func TestSchema(t *testing.T) {
+	t.Parallel()
+	o := newOffline(t)
+	o.must("configure", "schema", "pacemaker-3.10")
+	if got := o.document().Head.ValidateWith; got != "pacemaker-3.10" {
+		t.Errorf("validate-with = %s", got)
+	}
+}
+
 func TestShowFilters(t *testing.T) {
 	t.Parallel()
 	o := newOffline(t)

@@ -1,0 +1,213 @@
+package shell
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/quorate/quorate/crm/acl"
+	"github.com/quorate/quorate/crm/api"
+	"github.com/quorate/quorate/crm/api/server"
+	"github.com/quorate/quorate/crm/cib"
+	"github.com/quorate/quorate/crm/store/command"
+)
+
+// cluster is the replicated state of one node behind the real API server, without raft: entries are applied in
+// the order in which they come.
+type cluster struct {
+	t      *testing.T
+	socket string
+
+	mu      sync.Mutex // guards state, local and stopped
+	state   *command.State
+	local   api.Local
+	stopped bool
+}
+
+func newCluster(t *testing.T) *cluster {
+	t.Helper()
+	c := &cluster{t: t, socket: filepath.Join(t.TempDir(), "api.sock"), state: command.New(),
+		local: api.Local{Node: "n1", Cluster: "test", ClusterID: "x", Leader: "n1", Quorate: true, Idle: true, Voters: []string{"n1"}}}
+	c.apply(&command.Entry{Kind: command.KindBootstrap, Bootstrap: &command.Bootstrap{ClusterID: "x", Name: "test", CA: []byte("ca"),
+		First:  command.MemberAdd{Name: "n1", Key: []byte("key"), Links: []cib.NodeLink{{Link: "lan", Address: "10.0.0.1"}}, Feature: command.FeatureLevel},
+		Config: &cib.Document{Config: cib.Configuration{Properties: []cib.AttributeSet{{ID: cib.BootstrapSet, Pairs: []cib.NVPair{{ID: "f", Name: "fencing-enabled", Value: "false"}}}}}}}})
+	s, err := server.New(server.Config{Policy: &acl.Policy{Admins: []uint32{uint32(os.Getuid())}}, Backend: server.Backend{
+		State: func(context.Context, bool) (*command.State, error) { return c.now(), nil },
+		Wait:  func(context.Context, uint64) (*command.State, error) { return c.now(), nil },
+		Propose: func(_ context.Context, e *command.Entry) (uint64, command.Outcome, error) {
+			index, out := c.propose(e)
+			return index, out, nil
+		},
+		Local: func() api.Local { c.mu.Lock(); defer c.mu.Unlock(); return c.local },
+		Token: func(_ context.Context, r api.TokenRequest, _ string) (api.TokenReply, error) {
+			return api.TokenReply{Token: "TOKEN-" + r.Node}, nil
+		},
+		Stop:     func(context.Context) error { c.mu.Lock(); defer c.mu.Unlock(); c.stopped = true; return nil },
+		Metadata: func(context.Context, string) ([]byte, error) { return nil, fmt.Errorf("no such agent here") },
+		Agents:   func(context.Context, string) ([]string, error) { return []string{"ocf:test:Dummy"}, nil },
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("unix", c.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); s.Run(ctx, l) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return c
+}
+
+func (c *cluster) now() *command.State { c.mu.Lock(); defer c.mu.Unlock(); return c.state }
+
+func (c *cluster) propose(e *command.Entry) (uint64, command.Outcome) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	data, err := e.Encode()
+	if err != nil {
+		return 0, command.Outcome{Err: err}
+	}
+	next, out := command.Apply(c.state, c.state.Index+1, 1, data)
+	c.state = next
+	return next.Index, out
+}
+
+func (c *cluster) apply(e *command.Entry) {
+	c.t.Helper()
+	if _, out := c.propose(e); out.Err != nil {
+		c.t.Fatal(out.Err)
+	}
+}
+
+func (c *cluster) crm(args ...string) (code int, out, err string) {
+	var stdout, stderr bytes.Buffer
+	code = Run(context.Background(), Config{In: strings.NewReader(""), Out: &stdout, Err: &stderr,
+		Getenv: func(name string) string { return map[string]string{"QUORATE_SOCKET": c.socket}[name] }}, args)
+	return code, stdout.String(), stderr.String()
+}
+
+func (c *cluster) must(args ...string) string {
+	c.t.Helper()
+	code, out, err := c.crm(args...)
+	if code != 0 {
+		c.t.Fatalf("crm %s: exit %d: %s", strings.Join(args, " "), code, err)
+	}
+	return out
+}
+
+// TestLive runs commands against a cluster and looks at what they print or change.
+func TestLive(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	c.must("configure", "primitive", "web", "ocf:test:Dummy")
+	c.must("configure", "location", "l", "web", "100:", "n1")
+	for _, test := range []struct{ args, want string }{
+		{"configure show", "primitive web ocf:test:Dummy\nlocation l web 100: n1"},
+		{"status", "Cluster: test"},
+		{"status --output json", `"leader": "n1"`},
+		{"status xml", "<primitive id=\"web\""},
+		{"cluster status", "Leader:   n1"},
+		{"cluster health", "All is well"},
+		{"cluster name", "test"},
+		{"cluster token create n2", "TOKEN-n2"},
+		{"node list", "n1 (leader)"},
+		{"node show n1", "link lan=10.0.0.1"},
+		{"node server", "10.0.0.1"},
+		{"resource locate web", "resource web is NOT running"},
+		{"resource constraints web", "location l web 100: n1"},
+		{"revisions", "constraint l"},
+		{"ra list ocf test", "Dummy"},
+		{"export toml", "[primitives.web]"},
+		{"export crm", "primitive web ocf:test:Dummy"},
+		{"wait", ""},
+	} {
+		if got := c.must(strings.Fields(test.args)...); !strings.Contains(got, test.want) {
+			t.Errorf("crm %s: %q is missing in\n%s", test.args, test.want, got)
+		}
+	}
+	c.must("-m", "because", "resource", "stop", "web")
+	if got := c.must("revisions", "1"); !strings.Contains(got, "because") || !strings.Contains(got, fmt.Sprint("uid:", os.Getuid())) {
+		t.Errorf("revisions:\n%s", got)
+	}
+	c.must("node", "status-attr", "n1", "set", "pingd", "100")
+	if got := c.must("node", "status-attr", "n1", "show", "pingd"); got != "100\n" {
+		t.Errorf("status-attr = %q", got)
+	}
+	c.must("site", "ticket", "grant", "T")
+	if got := c.must("site", "ticket", "show", "T"); !strings.Contains(got, "granted=yes") {
+		t.Errorf("ticket = %q", got)
+	}
+	c.must("cluster", "stop")
+	if !c.stopped {
+		t.Error("the node was not asked to stop")
+	}
+}
+
+// TestLive_Refused checks what the cluster and the shell refuse, with the text and the hint.
+func TestLive_Refused(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	for _, test := range []struct{ args, want string }{
+		{"configure delete n1", "node n1"},
+		{"cluster token revoke nosuch", "nosuch"},
+		{"cluster init", "needs a name"},
+		{"cluster join", "the token is missing"},
+		{"cluster init --name x --link lan", "the form is LINK=ADDRESS"},
+		{"resource cleanup nosuch", "resource not found"},
+		{"wait --timeout never", "is no time"},
+		{"configure schema pacemaker-3.9", "has no schema"},
+	} {
+		if code, out, err := c.crm(strings.Fields(test.args)...); code == 0 || !strings.Contains(err, test.want) {
+			t.Errorf("crm %s: exit %d, %q %q; want %q", test.args, code, out, err, test.want)
+		}
+	}
+	if code, _, err := (&cluster{socket: filepath.Join(t.TempDir(), "none")}).crm("status"); code == 0 || !strings.Contains(err, "crm cluster start") {
+		t.Errorf("without a daemon: exit %d, %s", code, err)
+	}
+}
+
+// TestLive_Merge has many writers change one object at a time: all changes are there in the end.
+func TestLive_Merge(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	const writers = 8
+	var wg sync.WaitGroup
+	for i := range writers {
+		wg.Go(func() {
+			if code, _, err := c.crm("configure", "property", fmt.Sprintf("own-%d=%d", i, i)); code != 0 {
+				t.Errorf("writer %d: %s", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	got := c.must("configure", "show")
+	for i := range writers {
+		if want := fmt.Sprintf("own-%d=%d", i, i); !strings.Contains(got, want) {
+			t.Errorf("%s is missing in\n%s", want, got)
+		}
+	}
+}
+
+// TestLive_Health names what is wrong.
+func TestLive_Health(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	c.mu.Lock()
+	c.local.Quorate = false
+	c.local.Peers = []api.Peer{{Node: "n2", State: "lost"}, {Node: "n3", State: "reachable", Links: []api.PeerLink{{Link: "lan", Address: "10.0.0.3", State: "dead"}}}}
+	c.mu.Unlock()
+	code, _, err := c.crm("cluster", "health")
+	for _, want := range []string{"no quorum", "node n2 is lost", "link lan to n3 (10.0.0.3) is dead"} {
+		if code == 0 || !strings.Contains(err, want) {
+			t.Errorf("health: exit %d, %q; want %q", code, err, want)
+		}
+	}
+}
