@@ -21,11 +21,16 @@ import (
 	"github.com/quorate/quorate/crm/policy/model"
 )
 
+// maxOrderings bounds the memory that orderings take: two sets of thousands of resources each, in no sequence,
+// mean millions. The largest clusters of the field have some hundred thousand.
+const maxOrderings = 4 << 20
+
 // scheduler is the work of one phase.
 type scheduler struct {
 	c *model.Cluster
 
-	budget int // how many updates propagation may still make
+	budget int  // how many updates propagation may still make
+	full   bool // maxOrderings was reached
 
 	probed []probedStart
 	starts []bool // by Resource.Index: is in probed
@@ -74,6 +79,14 @@ func (s *scheduler) orderBefore(first *model.Action, then *model.Resource, thenT
 
 // add writes an ordering down, and what it means for the migration of its resources.
 func (s *scheduler) add(o model.Ordering) {
+	if len(s.c.Orderings) >= maxOrderings {
+		if !s.full {
+			s.full = true
+			s.fault("more than %d orderings follow from the configuration; those from %q on are left out (order sets through a resource between them)",
+				maxOrderings, o.ID)
+		}
+		return
+	}
 	action.Order(s.c, &o)
 	s.besideMigration(&o)
 }
