@@ -532,6 +532,12 @@ func (n *Node) work() {
 	if n.leaving && n.member.Quiet() {
 		n.goodbye() // without quorum nobody can let it go
 	}
+	if n.leaving && n.con.fresh {
+		// It was asked to stop before the cluster counted it in, and so it was given nothing to run.
+		if m := n.con.state.Member(n.cfg.Name); m == nil || m.Incarnation == 0 {
+			n.goodbye()
+		}
+	}
 }
 
 // leaderHeard reports whether a leader with quorum is heard now.
