@@ -253,7 +253,7 @@ func TestCompare(t *testing.T) {
 		params    []cib.AttributeSet
 		opParams  []cib.AttributeSet
 		entry     cib.HistoryOp
-		sanitized bool
+		secrets   bool // only secrets differ
 		want      Verdict
 	}{
 		{"same", params("ip", "1"), nil, cib.HistoryOp{OpDigest: digest("ip", "1")}, false, Same},
@@ -265,10 +265,12 @@ func TestCompare(t *testing.T) {
 			cib.HistoryOp{OpDigest: digest("a", "1", "b", "1"), RestartDigest: digest("b", "1"), ForceRestart: " b "}, false, Changed},
 		{"operation with its own parameters", params("a", "2"), params("x", "1"), cib.HistoryOp{OpDigest: digest("a", "1", "x", "1")}, false, Restart},
 		{"operation's parameters first", params("x", "2"), params("x", "1"), cib.HistoryOp{OpDigest: digest("x", "1")}, false, Same},
-		{"only a secret, in a simulation", params("a", "1", "passwd", "?"), nil,
-			cib.HistoryOp{OpDigest: digest("a", "1", "passwd", "p"), SecureDigest: digest("a", "1"), SecureParams: " passwd ", FeatureSet: "3.16.0"}, true, Same},
-		{"only a secret, live", params("a", "1", "passwd", "?"), nil,
+		{"only a secret", params("a", "1", "passwd", "?"), nil,
+			cib.HistoryOp{OpDigest: digest("a", "1", "passwd", "p"), SecureDigest: digest("a", "1"), SecureParams: " passwd ", FeatureSet: "3.16.0"}, true, Changed},
+		{"a secret and more", params("a", "2", "passwd", "?"), nil,
 			cib.HistoryOp{OpDigest: digest("a", "1", "passwd", "p"), SecureDigest: digest("a", "1"), SecureParams: " passwd ", FeatureSet: "3.16.0"}, false, Changed},
+		{"only a secret, recorded by an old cluster", params("a", "1", "passwd", "?"), params("timeout2", "5"),
+			cib.HistoryOp{OpDigest: digest("a", "1", "passwd", "p"), SecureDigest: digest("a", "1"), SecureParams: " passwd ", FeatureSet: "3.0.14"}, true, Restart},
 		{"promote counts as start", params("ip", "1"), nil, cib.HistoryOp{Operation: TaskPromote, OpDigest: digest("ip", "1")}, false, Same},
 		{"recurring with its timeout", params("ip", "1"), nil,
 			cib.HistoryOp{Operation: TaskMonitor, Interval: 10000, OpDigest: digest("CRM_meta_timeout", "20000", "ip", "1")}, false, Same},
@@ -277,7 +279,6 @@ func TestCompare(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			c, r, n, _ := cluster()
-			c.Options.Sanitized = tt.sanitized
 			r.Config = &cib.Resource{ID: "A", Params: tt.params}
 			if tt.opParams != nil {
 				r.Ops = []*model.Op{{Name: TaskStart, Enabled: true, Config: &cib.Operation{Name: TaskStart, Params: tt.opParams}}}
@@ -285,6 +286,9 @@ func TestCompare(t *testing.T) {
 			e := started(tt.entry)
 			if got, _ := Compare(c, r, n, &e); got != tt.want {
 				t.Errorf("Compare() = %v, want %v", got, tt.want)
+			}
+			if got := SecretsOnly(c, r, n, &e); got != tt.secrets {
+				t.Errorf("SecretsOnly() = %v, want %v", got, tt.secrets)
 			}
 		})
 	}

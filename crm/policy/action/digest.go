@@ -106,16 +106,18 @@ func compared(entry *cib.HistoryOp) string {
 }
 
 // Compare compares the parameters with which a recorded operation ran with those that it would get now, and
-// returns the task that they are compared as. With c.Options.Sanitized, changes of secret parameters alone
-// are ignored, since they may have been removed from the document.
+// returns the task that they are compared as.
 func Compare(c *model.Cluster, r *model.Resource, node *model.Node, entry *cib.HistoryOp) (Verdict, string) {
 	task := compared(entry)
-	set := digestSet(c, r, task, entry.Interval, node)
-	v := verdict(c, r, task, entry, set)
-	if v != Same && c.Options.Sanitized && entry.SecureDigest != "" && secureDigest(c, r, node, entry, set) == entry.SecureDigest {
-		v = Same
-	}
-	return v, task
+	return verdict(c, r, task, entry, digestSet(c, r, task, entry.Interval, node)), task
+}
+
+// SecretsOnly reports whether the parameters that are not secret are those with which a recorded operation
+// ran. In a document from which the secrets may have been removed (model.Options.Sanitized), a change is
+// none then.
+func SecretsOnly(c *model.Cluster, r *model.Resource, node *model.Node, entry *cib.HistoryOp) bool {
+	set := digestSet(c, r, compared(entry), entry.Interval, node)
+	return entry.SecureDigest != "" && secureDigest(c, r, node, entry, set) == entry.SecureDigest
 }
 
 func verdict(c *model.Cluster, r *model.Resource, task string, entry *cib.HistoryOp, set []transition.Attr) Verdict {

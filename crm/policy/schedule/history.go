@@ -149,6 +149,9 @@ func (s *scheduler) checkOperation(r *model.Resource, n *model.Node, e *cib.Hist
 		return true
 	}
 	verdict, task := action.Compare(c, r, n, e)
+	if verdict != action.Same && c.Options.Sanitized && action.SecretsOnly(c, r, n, e) {
+		return false
+	}
 	switch verdict {
 	case action.Same:
 		return false
