@@ -249,12 +249,12 @@ func TestCompare(t *testing.T) {
 		return e
 	}
 	tests := []struct {
-		name      string
-		params    []cib.AttributeSet
-		opParams  []cib.AttributeSet
-		entry     cib.HistoryOp
-		secrets   bool // only secrets differ
-		want      Verdict
+		name     string
+		params   []cib.AttributeSet
+		opParams []cib.AttributeSet
+		entry    cib.HistoryOp
+		secrets  bool // only secrets differ
+		want     Verdict
 	}{
 		{"same", params("ip", "1"), nil, cib.HistoryOp{OpDigest: digest("ip", "1")}, false, Same},
 		{"nothing recorded", params("ip", "1"), nil, cib.HistoryOp{}, false, Unknown},
