@@ -118,7 +118,7 @@ func (p *printer) failCounts() {
 			if count == 0 {
 				continue
 			}
-			line := fmt.Sprintf("%s: migration-threshold=%d fail-count=%s", name, r.MigrationThreshold, cib.Score(count))
+			line := fmt.Sprintf("%s: migration-threshold=%d fail-count=%d", name, r.MigrationThreshold, count)
 			if last > 0 {
 				line += fmt.Sprintf(" last-failure='%s'", p.localTime(last))
 			}
