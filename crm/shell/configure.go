@@ -12,6 +12,7 @@ import (
 
 	"github.com/quorate/quorate/crm/cib"
 	"github.com/quorate/quorate/crm/cib/cibcrm"
+	"github.com/quorate/quorate/crm/cib/cibtoml"
 	"github.com/quorate/quorate/crm/cib/cibxml"
 )
 
@@ -95,7 +96,7 @@ func configureLevel() *level {
 			run: (*Shell).cmdStatement, raw: true, complete: completeStatement})
 	}
 	l.commands = append(l.commands, []*row{
-		{name: "show", args: "[xml] [changed] [ID | type:KIND | tag:TAG | related:ID | obscure:PATTERN ...]", example: "show type:primitive",
+		{name: "show", args: "[xml|toml] [changed] [ID | type:KIND | tag:TAG | related:ID | obscure:PATTERN ...]", example: "show type:primitive",
 			help: "print the configuration as statements that can be typed in again", run: (*Shell).cmdShow, complete: completeIDs},
 		{name: "edit", args: "[ID ...]", help: "edit objects in $EDITOR", example: "edit web", run: (*Shell).cmdEdit, complete: completeIDs},
 		{name: "commit", args: "[force]", help: "check the changes and apply them in one step", run: (*Shell).cmdCommit},
@@ -311,6 +312,14 @@ func (s *Shell) cmdShow(c *call) error {
 	}
 	if len(c.args) == 1 && c.args[0] == "xml" {
 		_, err := s.out.Write(cibxml.Write(w.doc, cibxml.Options{NoStatus: true}))
+		return err
+	}
+	if len(c.args) == 1 && c.args[0] == "toml" {
+		data, err := cibtoml.Write(w.doc)
+		if err != nil {
+			return err
+		}
+		_, err = s.out.Write(data)
 		return err
 	}
 	items, err := s.filterItems(w, c.args, cibcrm.PrintOptions{Obscure: obscured})

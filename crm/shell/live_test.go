@@ -128,6 +128,8 @@ func TestLive(t *testing.T) {
 		{"export toml", "[primitives.web]"},
 		{"export crm", "primitive web ocf:test:Dummy"},
 		{"wait", ""},
+		{"explain web", "+100 location l"},
+		{"configure show toml", "[primitives.web]"},
 	} {
 		if got := c.must(strings.Fields(test.args)...); !strings.Contains(got, test.want) {
 			t.Errorf("crm %s: %q is missing in\n%s", test.args, test.want, got)

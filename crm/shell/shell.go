@@ -170,6 +170,10 @@ func (s *Shell) fail(err error) {
 		for _, e := range many.errs {
 			s.fail(e)
 		}
+		var h *hinted
+		if errors.As(err, &h) && h.err == error(many) {
+			fmt.Fprintf(s.err, "Hint: %s\n", h.hint)
+		}
 		return
 	}
 	where := ""
