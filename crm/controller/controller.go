@@ -427,6 +427,7 @@ func (l *Leader) releaseLeft(wall time.Time) {
 const maxBatch = 512
 
 func (l *Leader) pass(d *command.Dispatch, p *transition.Progress, number uint64, inFlight map[command.ActionID]int) {
+	last := false // all that can begin has begun
 	fire := func(a *transition.Action, _ int) transition.Outcome {
 		if a.Kind == transition.PseudoEvent {
 			return transition.Done
@@ -440,6 +441,11 @@ func (l *Leader) pass(d *command.Dispatch, p *transition.Progress, number uint64
 				d.Internal = append(d.Internal, command.InternalAction{Task: a.Task, Resource: a.Resource.ID, Node: a.Node})
 			}
 			if a.Task == "do_shutdown" {
+				// What runs on a node is known once its probes have answered, and the order of the graph has only
+				// the stops of what is known. So a node may go when nothing else is to be done on it.
+				if !last || l.occupied(a.Node, d) {
+					return transition.Deferred
+				}
 				l.left = append(l.left, a.Node)
 			}
 			return transition.Done
@@ -469,6 +475,15 @@ func (l *Leader) pass(d *command.Dispatch, p *transition.Progress, number uint64
 	}
 	for p.Pass(fire) > 0 {
 	}
+	last = true
+	for p.Pass(fire) > 0 {
+	}
+}
+
+// occupied reports whether an operation is under way on the node or in d for it.
+func (l *Leader) occupied(node string, d *command.Dispatch) bool {
+	on := func(p command.Pending) bool { return p.Node == node || p.RunsOn == node }
+	return slices.ContainsFunc(l.state.Pending, on) || slices.ContainsFunc(d.Actions, on)
 }
 
 const overtakenBase = 1 << 30
