@@ -16,7 +16,7 @@ type service struct {
 	noStop  bool // the next stop fails
 	noStart bool // the next start fails
 
-	stopFailed bool
+	stopFailed bool // a stop has failed: only fencing ends it
 }
 
 // run is one operation of an agent that the runner carries out.
@@ -83,7 +83,7 @@ func (l *ledger) start(m *machine, resource string) {
 	r.last, r.released = m.name, false
 }
 
-// released is called when an agent on the machine said that the resource is not active there.
+// release is called when an agent on the machine said that the resource is not active there.
 func (l *ledger) release(m *machine, resource string) {
 	r := l.row(resource)
 	delete(r.active, m.name)
@@ -120,11 +120,10 @@ func (l *ledger) left(m *machine) {
 
 // powerSwitch is the fence device with its log.
 type powerSwitch struct {
-	w       *world
-	refuse  bool // operations fail
-	slow    time.Duration
-	log     []fencing
-	useless int // fencings of machines that were well and connected to the one that asked
+	w      *world
+	refuse bool // operations fail
+	slow   time.Duration
+	log    []fencing
 }
 
 type fencing struct {

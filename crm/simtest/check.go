@@ -28,13 +28,12 @@ const (
 
 // checker holds what the invariants compare.
 type checker struct {
-	w       *world
-	acting  map[uint64]string       // by term
-	votes   map[[2]uint64]uint64    // by raft id and term: for whom
-	states  map[uint64]stateSummary // by index
-	maxTerm uint64
-	calm    bool // no fault has happened yet, so that no fencing may
-	fences  int  // seen so far
+	w      *world
+	acting map[uint64]string       // by term
+	votes  map[[2]uint64]uint64    // by raft id and term: for whom
+	states map[uint64]stateSummary // by index
+	calm   bool                    // no fault has happened yet, so that no fencing may
+	fences int                     // seen so far
 }
 
 // stateSummary is what two states of one index must share. The whole is compared when the cluster is at rest.
@@ -77,7 +76,6 @@ func (c *checker) process(p *process) {
 			w.violate("I6", "%s and %s both lead term %d", other, p.m.name, role.Term)
 		} else if !known {
 			c.acting[role.Term] = p.m.name
-			c.maxTerm = max(c.maxTerm, role.Term)
 			w.hit("leader")
 		}
 	}

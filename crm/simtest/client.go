@@ -18,7 +18,6 @@ type client struct {
 
 	value   int // written last, whether or not it was acknowledged
 	acked   int // acknowledged last
-	first   bool
 	proc    *process
 	waiting bool
 	turn    int

@@ -197,9 +197,6 @@ func (m *machine) kill(machineRuns bool) {
 	p.queue = nil
 	landed := p.saving && m.w.chance(50)
 	m.disk.Crash(landed)
-	if m.w.cfg.ForgetVotes {
-		m.disk.Restore(m.disk.Image()) //nolint:errcheck // the node is down
-	}
 	m.w.tell("%s process %d ends, save landed %v", m.name, m.lives, landed)
 	m.w.net.ended(p, machineRuns)
 	m.w.topology()

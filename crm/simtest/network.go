@@ -50,10 +50,10 @@ type pairKey struct {
 
 // pair is the stream between two nodes on a link. It exists between two processes.
 type pair struct {
-	a, b  *process // of the lower and of the higher node id; nil = no stream
-	busy  bool     // a connection attempt or a time-out is planned
-	sent  map[membership.NodeID]time.Duration
-	cutAt time.Duration
+	a, b *process // of the lower and of the higher node id; nil = no stream
+	busy bool     // a connection attempt or a time-out is planned
+	// sent is when the newest message of a side arrives: a stream keeps its order.
+	sent map[membership.NodeID]time.Duration
 }
 
 func (n *network) path(from, to membership.NodeID, l membership.LinkID) *path {
@@ -160,7 +160,7 @@ func (n *network) raft(from *process, m *raftpb.Message) bool {
 		}
 		at = max(at, p.sent[from.m.id])
 		p.sent[from.m.id] = at
-		src := from.m.id
+		src, m := from.m.id, clone(m)
 		w.at(at, func() {
 			if peer.dead || p.a == nil || !n.open(src, peer.m.id, l) {
 				return // lost with the connection, which is given up in time
@@ -181,7 +181,7 @@ func (n *network) snapshot(from *process, s replica.SnapshotMessage) {
 		w.violate("contract", "%s: read snapshot: %v", from.m.name, err)
 		return
 	}
-	m := s.With(snap)
+	m := clone(s.With(snap))
 	took := w.between(5*time.Millisecond, 50*time.Millisecond)
 	w.after(took, func() {
 		ok := to != nil && to.proc != nil && n.connected(from.m.id, to.id)

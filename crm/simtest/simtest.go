@@ -466,7 +466,6 @@ func (w *world) coldStart() {
 	w.topology()
 	w.run(w.now + w.between(time.Second, 5*time.Second))
 	for _, m := range w.machines {
-		m := m
 		w.after(w.between(0, 3*time.Second), func() { m.powerOn() })
 	}
 }

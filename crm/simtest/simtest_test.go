@@ -185,6 +185,30 @@ func TestMany(t *testing.T) {
 	t.Log(counts)
 }
 
+// TestFound runs, beside the usual seeds, those with which a survey found a bug (docs/bugs.md has the stories).
+func TestFound(t *testing.T) {
+	for _, found := range []struct {
+		seed uint64
+		bug  string
+	}{
+		{511, "a late wish of the operator won over a newer one"},
+		{1137, "the deadline of a node alone lay in the past"},
+		{1149, "the same after a pause"},
+		{1153, "a node alone stopped one service again and again"},
+		{2136, "followers waited for a leader without a majority"},
+		{2199, "a new process alone did not see its own stops"},
+		{4114, "a node that was never counted in could not leave"},
+		{4192, "a node left before its probes had answered"},
+		{10022, "operations under way looked as if their definition had changed"},
+	} {
+		cfg := usual(found.seed)
+		if r := simulate(t, cfg); r.Err != nil {
+			t.Logf("this seed found before: %s", found.bug)
+			fail(t, r, cfg)
+		}
+	}
+}
+
 // TestPeace runs seeds without faults: standby, bans and failing services only, and so no fencing.
 func TestPeace(t *testing.T) {
 	for seed := uint64(1001); seed <= 1006; seed++ {
