@@ -205,7 +205,8 @@ func (s *scheduler) counts(rel *model.Relation, e model.Effects) bool {
 	switch {
 	case rel.Void:
 		return false
-	case !f.Runnable && e&^(model.Seq|model.ShowFirst|model.ShowThen) == 0:
+	case !f.Runnable && e&^(model.Seq|model.Serial|model.ShowFirst|model.ShowThen) == 0:
+		// The field's own tools wait for ever where the two are serialized.
 		return false
 	case !f.Runnable && e&(model.Count|model.MigGate) != 0:
 		return false
