@@ -54,20 +54,11 @@ func (s *Shell) connect() Backend {
 	return s.backend
 }
 
-// defaultSocket is where the daemon of an installed node listens.
-const defaultSocket = "/run/quorate/api.sock"
-
 func (s *Shell) socket() string {
 	if s.opts.socket != "" {
 		return s.opts.socket
 	}
-	if name := s.cfg.Getenv("QUORATE_SOCKET"); name != "" {
-		return name
-	}
-	if root := s.cfg.Getenv("QUORATE_ROOT"); root != "" {
-		return filepath.Join(root, "run", "api.sock")
-	}
-	return defaultSocket
+	return client.Socket(s.cfg.Getenv)
 }
 
 // live returns the client of the node's API, or an error that says why a file will not do.

@@ -88,6 +88,11 @@ func (s *Shell) metadataText(ctx context.Context, name string) ([]byte, error) {
 		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
 			return nil, errNoAgent
 		}
+	case "stonith":
+		if strings.HasPrefix(ref.Type, "fence_") && slices.ContainsFunc(executables(fenceDirs), func(n string) bool { return strings.HasPrefix(n, "fence_") }) {
+			return nil, presence(fenceDirs, ref.Type)
+		}
+		return nil, errNoMetadata
 	case "lsb":
 		return nil, presence("/etc/init.d", ref.Type)
 	case "systemd":

@@ -68,17 +68,7 @@ func (s *Shell) nodeMark(c *call, name, attribute, value string) error {
 		if err != nil {
 			return err
 		}
-		setValue(&doc.Config, &n.Attributes, "nodes-"+n.ID, "attributes", attribute, value)
-		// The set is called nodes-ID, as the field's tools call it.
-		for i := range n.Attributes {
-			if n.Attributes[i].ID == "nodes-"+n.ID+"-attributes" {
-				n.Attributes[i].ID = "nodes-" + n.ID
-				for j := range n.Attributes[i].Pairs {
-					p := &n.Attributes[i].Pairs[j]
-					p.ID = strings.Replace(p.ID, "nodes-"+n.ID+"-attributes-", "nodes-"+n.ID+"-", 1)
-				}
-			}
-		}
+		cib.SetValue(&doc.Config, &n.Attributes, "nodes-"+n.ID, attribute, value)
 		return nil
 	})
 }
@@ -106,7 +96,7 @@ func (s *Shell) cmdOnline(c *call) error {
 	if snap, err := s.connect().Load(c.ctx); err == nil && snap.state != nil {
 		for i := range snap.doc.Status.Nodes {
 			n := &snap.doc.Status.Nodes[i]
-			if _, ok := getValue(n.Attributes, "standby"); ok && n.Name == name {
+			if _, ok := cib.Value(n.Attributes, "standby"); ok && n.Name == name {
 				if err := s.transient(c, command.Attribute{Node: name, Name: "standby", Delete: true}); err != nil {
 					return err
 				}
@@ -191,7 +181,7 @@ func (s *Shell) cmdStatusAttr(c *call) error {
 	case c.args[1] == "show" && len(c.args) == 3:
 		for i := range snap.doc.Status.Nodes {
 			if st := &snap.doc.Status.Nodes[i]; st.Name == n.Name {
-				if v, ok := getValue(st.Attributes, c.args[2]); ok {
+				if v, ok := cib.Value(st.Attributes, c.args[2]); ok {
 					s.printf("%s\n", v)
 					return nil
 				}

@@ -31,7 +31,7 @@ func (s *Shell) cmdMaintenanceMode(c *call) error {
 			at = len(*list) - 1
 		}
 		one := (*list)[at : at+1]
-		setValue(&doc.Config, &one, "", "", "maintenance-mode", value)
+		cib.SetValue(&doc.Config, &one, "", "maintenance-mode", value)
 		return nil
 	})
 }

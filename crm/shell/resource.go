@@ -65,7 +65,7 @@ func mustFind(doc *cib.Document, id string) (*cib.Resource, error) {
 
 // setMeta sets a meta-attribute of a resource.
 func setMeta(doc *cib.Document, r *cib.Resource, name, value string) {
-	setValue(&doc.Config, &r.Meta, r.ID, "meta_attributes", name, value)
+	cib.SetValue(&doc.Config, &r.Meta, r.ID+"-meta_attributes", name, value)
 }
 
 // carrier returns the resource that carries the meta-attributes of r: of the only child of a clone, the clone,
@@ -105,7 +105,7 @@ func (s *Shell) cmdTargetRole(c *call) error {
 			case "stop":
 				role = "Stopped"
 			default:
-				promotable, _ := getValue(r.Meta, "promotable")
+				promotable, _ := cib.Value(r.Meta, "promotable")
 				if r.Kind != cib.Clone && r.Kind != cib.Bundle || r.Kind == cib.Clone && !r.LegacyMaster && !cib.IsTrue(promotable) {
 					return fmt.Errorf("%s is not promotable: only clones with promotable=true are promoted and demoted", id)
 				}
@@ -118,7 +118,7 @@ func (s *Shell) cmdTargetRole(c *call) error {
 				}
 			}
 			// What is said of a container holds for its members: a setting of their own would stand against it.
-			cib.EachResource(&cib.Configuration{Resources: r.Members}, func(m, _ *cib.Resource) { deleteValue(m.Meta, "target-role") })
+			cib.EachResource(&cib.Configuration{Resources: r.Members}, func(m, _ *cib.Resource) { cib.DeleteValue(m.Meta, "target-role") })
 			setMeta(doc, r, "target-role", role)
 		}
 		return nil
@@ -144,7 +144,7 @@ func (s *Shell) cmdResourceRestart(c *call) error {
 				if v, ok := value(id); ok {
 					setMeta(doc, r, "target-role", v)
 				} else {
-					deleteValue(r.Meta, "target-role")
+					cib.DeleteValue(r.Meta, "target-role")
 					r.Meta = slices.DeleteFunc(r.Meta, func(x cib.AttributeSet) bool { return len(x.Pairs)+len(x.Rules) == 0 && x.IDRef == "" })
 				}
 			}
@@ -160,7 +160,7 @@ func (s *Shell) cmdResourceRestart(c *call) error {
 		if err != nil {
 			return err
 		}
-		before[id], had[id] = getValue(r.Meta, "target-role")
+		before[id], had[id] = cib.Value(r.Meta, "target-role")
 		if strings.EqualFold(before[id], "Stopped") {
 			return fmt.Errorf("%s is stopped by its target-role: start it instead", id)
 		}

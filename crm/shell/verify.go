@@ -176,6 +176,50 @@ func (s *Shell) agentProblems(ctx context.Context, w *workArea, r, template *cib
 		}
 	}
 	s.operationWarnings(r, meta)
+	return append(errs, uniqueErrors(w, r, meta)...)
+}
+
+// uniqueErrors names other primitives of the same agent that have the same values where the agent says that no
+// two may.
+func uniqueErrors(w *workArea, r *cib.Resource, meta *agents.Metadata) []error {
+	groups := make(map[string][]string)
+	var order []string
+	for i := range meta.Parameters {
+		p := &meta.Parameters[i]
+		group := p.UniqueGroup
+		if group == "" && p.Unique {
+			group = "parameter " + p.Name
+		}
+		if group == "" {
+			continue
+		}
+		if groups[group] == nil {
+			order = append(order, group)
+		}
+		groups[group] = append(groups[group], p.Name)
+	}
+	values := func(r *cib.Resource, names []string) string {
+		var out []string
+		for _, n := range names {
+			if v, ok := cib.Value(r.Params, n); ok {
+				out = append(out, n+"="+v)
+			}
+		}
+		return strings.Join(out, " ")
+	}
+	var errs []error
+	for _, group := range order {
+		mine := values(r, groups[group])
+		if mine == "" || r.Kind != cib.Primitive || len(r.Params) > 1 {
+			continue // nothing given, or by rules
+		}
+		cib.EachResource(&w.doc.Config, func(o, _ *cib.Resource) {
+			if o.ID != r.ID && o.Kind == cib.Primitive && len(o.Params) == 1 && o.Class == r.Class && o.Provider == r.Provider &&
+				o.Type == r.Type && r.Type != "" && values(o, groups[group]) == mine {
+				errs = append(errs, fmt.Errorf("primitives %s and %s both have %s, which agent %s allows only once", r.ID, o.ID, mine, r.Type))
+			}
+		})
+	}
 	return errs
 }
 
@@ -244,7 +288,7 @@ func ignoredErrors(doc *cib.Document) []error {
 		}
 	}
 	cib.EachResource(&doc.Config, func(r, _ *cib.Resource) {
-		if role, ok := getValue(r.Meta, "target-role"); ok {
+		if role, ok := cib.Value(r.Meta, "target-role"); ok {
 			if _, err := cib.ParseRole(role); err != nil {
 				errs = append(errs, fmt.Errorf("%s %s: target-role: %w", r.Kind, r.ID, err))
 			}

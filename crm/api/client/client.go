@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
@@ -39,6 +40,18 @@ func (e *Error) Error() string { return e.Reply.Message }
 
 // ErrNotRunning says that no daemon listens on the socket.
 var ErrNotRunning = errors.New("the cluster is not running on this node")
+
+// Socket returns where the daemon of this node listens: QUORATE_SOCKET, or run/api.sock below QUORATE_ROOT, or the
+// place of an installed node. getenv is os.Getenv, or the like.
+func Socket(getenv func(string) string) string {
+	if name := getenv("QUORATE_SOCKET"); name != "" {
+		return name
+	}
+	if root := getenv("QUORATE_ROOT"); root != "" {
+		return filepath.Join(root, "run", "api.sock")
+	}
+	return "/run/quorate/api.sock"
+}
 
 // New returns a client of the daemon behind the unix socket.
 func New(socket string) *Client {
