@@ -185,8 +185,11 @@ func (b *liveBackend) Name(ctx context.Context) string {
 	return "live/" + l.Node
 }
 
-func (b *liveBackend) Load(ctx context.Context) (*snapshot, error) {
-	st, err := b.client.State(ctx, false)
+func (b *liveBackend) Load(ctx context.Context) (*snapshot, error) { return b.load(ctx, false) }
+
+// load fetches the state: the newest of the cluster, or with stale what this node has.
+func (b *liveBackend) load(ctx context.Context, stale bool) (*snapshot, error) {
+	st, err := b.client.State(ctx, stale)
 	if err != nil {
 		return nil, explain(err)
 	}

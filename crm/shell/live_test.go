@@ -198,6 +198,19 @@ func TestLive_Merge(t *testing.T) {
 	}
 }
 
+// TestLive_NoQuorum shows what the node knows, and says so.
+func TestLive_NoQuorum(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	c.mu.Lock()
+	c.local.Quorate, c.local.Leader = false, ""
+	c.mu.Unlock()
+	code, out, err := c.crm("status")
+	if code != 0 || !strings.Contains(out, "partition WITHOUT quorum") || !strings.Contains(err, "knew last") {
+		t.Errorf("status: exit %d, %s\n%s", code, out, err)
+	}
+}
+
 // TestLive_Health names what is wrong.
 func TestLive_Health(t *testing.T) {
 	t.Parallel()

@@ -321,7 +321,7 @@ func TestMetadata(t *testing.T) {
 	agent := `#!/bin/sh
 cat <<END
 <?xml version="1.0"?><resource-agent name="Need"><version>1.0</version><longdesc lang="en">x</longdesc><shortdesc lang="en">y</shortdesc>
-<parameters><parameter name="ip" required="1"><longdesc lang="en">z</longdesc><shortdesc lang="en">z</shortdesc><content type="string"/></parameter></parameters>
+<parameters><parameter name="ip" required="1" unique="1"><longdesc lang="en">z</longdesc><shortdesc lang="en">z</shortdesc><content type="string"/></parameter></parameters>
 <actions><action name="start" timeout="20s"/><action name="stop" timeout="30s"/><action name="monitor" timeout="20s" interval="10s"/><action name="meta-data" timeout="5s"/></actions></resource-agent>
 END
 `
@@ -339,6 +339,9 @@ END
 		}
 	}
 	o.must("configure", "primitive", "x", "ocf:test:Need", "params", "ip=1", "op", "monitor", "interval=5s")
+	if code, _, err := o.crm("", "configure", "primitive", "y", "ocf:test:Need", "params", "ip=1"); code != 1 || !strings.Contains(err, "allows only once") {
+		t.Errorf("a second resource with the same value: exit %d, %s", code, err)
+	}
 	o.must("configure", "default-timeouts", "x")
 	if got := o.must("configure", "show", "x"); !strings.Contains(got, "op monitor interval=5s timeout=20s") || !strings.Contains(got, "op stop timeout=30s") {
 		t.Errorf("default-timeouts:\n%s", got)

@@ -3,11 +3,14 @@ package shell
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sort"
 	"strings"
 	"time"
 
+	"github.com/quorate/quorate/crm/api"
+	"github.com/quorate/quorate/crm/api/client"
 	"github.com/quorate/quorate/crm/cib"
 	"github.com/quorate/quorate/crm/cib/cibxml"
 	"github.com/quorate/quorate/crm/policy"
@@ -18,19 +21,34 @@ import (
 
 // statusDocument returns the document with the operations under way.
 func (s *Shell) statusDocument(ctx context.Context) (doc *cib.Document, snap *snapshot, leader string, err error) {
-	snap, err = s.connect().Load(ctx)
-	if err != nil {
-		return nil, nil, "", err
-	}
-	if snap.state == nil {
+	b, isLive := s.connect().(*liveBackend)
+	if !isLive {
+		if snap, err = s.connect().Load(ctx); err != nil {
+			return nil, nil, "", err
+		}
 		return snap.doc, snap, "", nil
 	}
-	cl, err := s.live()
+	l, err := b.client.Local(ctx)
 	if err != nil {
-		return nil, nil, "", err
+		return nil, nil, "", explain(err)
 	}
-	if l, err := cl.Local(ctx); err == nil {
+	if l.Quorate {
 		leader = l.Leader
+	}
+	// Without a leader nobody knows what is newest: what this node knows is shown, and said to be that.
+	known := leader != ""
+	if snap, err = b.load(ctx, !known); err != nil {
+		var e *client.Error
+		if !known || !errors.As(err, &e) || e.Reply.Code != api.CodeNoQuorum {
+			return nil, nil, "", err
+		}
+		if snap, err = b.load(ctx, true); err != nil {
+			return nil, nil, "", err
+		}
+		known, leader = false, ""
+	}
+	if !known {
+		s.warn("there is no leader with quorum: this is what node %s knew last", l.Node)
 	}
 	return command.PolicyDocument(snap.state, leader), snap, leader, nil
 }

@@ -165,18 +165,38 @@ func (e *Editor) ModifyGroup(m Member) error {
 	return nil
 }
 
-// simplify writes an order whose one set has shrunk to two resources as the order of two that it is.
-// Colocations stay: in a set the later resource depends on the earlier, in the form of two it is the other way.
+// simplify writes orders and colocations whose sets have shrunk to two resources as the constraints of two that
+// they are. In one set of a colocation the later resource depends on the earlier; of two sets, the first depends
+// on the second.
 func simplify(list []cib.Constraint) {
 	for i := range list {
 		c := &list[i]
-		if c.Kind != cib.Order || len(c.Sets) != 1 {
+		if c.Kind != cib.Order && c.Kind != cib.Colocation {
 			continue
 		}
-		s := &c.Sets[0]
-		if len(s.Refs) == 2 && s.IDRef+s.Sequential+s.RequireAll+s.Ordering+s.Role+s.Score+s.Kind+s.Symmetrical == "" {
-			c.First, c.Then, c.FirstAction, c.ThenAction = s.Refs[0], s.Refs[1], s.Action, s.Action
-			c.Sets = nil
+		c.Sets = slices.DeleteFunc(c.Sets, func(s cib.ResourceSet) bool { return len(s.Refs) == 0 && s.IDRef == "" })
+		count, plain := 0, true
+		for j := range c.Sets {
+			s := &c.Sets[j]
+			count += len(s.Refs)
+			plain = plain && s.IDRef+s.Ordering+s.Score+s.Kind+s.Symmetrical == ""
+			if len(s.Refs) > 1 {
+				plain = plain && s.Sequential+s.RequireAll == ""
+			}
 		}
+		if count != 2 || !plain {
+			continue
+		}
+		x, y := &c.Sets[0], &c.Sets[len(c.Sets)-1]
+		a, b := x.Refs[0], y.Refs[len(y.Refs)-1]
+		if c.Kind == cib.Order {
+			c.First, c.FirstAction, c.Then, c.ThenAction = a, x.Action, b, y.Action
+		} else {
+			if len(c.Sets) == 1 {
+				a, b = b, a
+			}
+			c.Resource, c.Role, c.With, c.WithRole = a, x.Role, b, y.Role
+		}
+		c.Sets = nil
 	}
 }

@@ -208,6 +208,7 @@ func TestDelete(t *testing.T) {
 		{"clone", []string{"m"}, []string{"primitive s "}, []string{"clone"}},
 		{"child of a clone", []string{"s"}, nil, []string{"clone"}},
 		{"node", []string{"n2"}, []string{"node 1: n1"}, []string{"node 2"}},
+		{"one of three in an order", []string{"c"}, []string{"order o Mandatory: g st"}, nil},
 		{"constraint", []string{"lg"}, []string{"order o Mandatory: g c st"}, []string{"location"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -231,6 +232,32 @@ func TestDelete(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestDelete_Sets checks that sets which shrink to two resources keep their meaning.
+func TestDelete_Sets(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ before, want string }{
+		{"order k a b c", "order k a c"},
+		{"order k a ( b c )", "order k a c"},
+		{"order k ( a b c )", "order k ( a c )"},
+		{"order k a:start b:stop c:promote", "order k a:start c:promote"},
+		{"colocation k inf: a b c", "colocation k inf: c a"},
+		{"colocation k inf: a ( b c )", "colocation k inf: a c"},
+		{"colocation k inf: a:Promoted b c", "colocation k inf: a:Promoted c"},
+		{"colocation k inf: a b c d", "colocation k inf: a c d"},
+	} {
+		c, err := load("primitive a Dummy\nprimitive b Dummy\nprimitive c Dummy\nprimitive d Dummy\n" + test.before)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := NewEditor(c).Delete("b"); err != nil {
+			t.Fatal(err)
+		}
+		if got := Print(c, PrintOptions{}); !strings.Contains(got, test.want+"\n") {
+			t.Errorf("%s without b: want %s in\n%s", test.before, test.want, got)
+		}
 	}
 }
 
