@@ -23,7 +23,6 @@ import (
 	"github.com/quorate/quorate/crm/api/client"
 	"github.com/quorate/quorate/crm/cib"
 	"github.com/quorate/quorate/crm/cib/cibtoml"
-	"github.com/quorate/quorate/crm/cib/cibxml"
 	"github.com/quorate/quorate/crm/store/command"
 )
 
@@ -94,7 +93,11 @@ type clusterConfig struct {
 func newCluster(ctx context.Context, cfg clusterConfig) (*cluster, error) {
 	c := &cluster{dir: cfg.dir, bin: cfg.bin, profile: cfg.profile, seed: cfg.seed, sw: NewSwitch(cfg.nodes, links, cfg.seed), errs: make(chan error, 16)}
 	c.ctx, c.stop = context.WithCancel(ctx)
-	def, err := cibtoml.Read([]byte(strings.ReplaceAll(cfg.def, "BASE", cfg.dir)), cibtoml.Options{})
+	text := []byte(strings.ReplaceAll(cfg.def, "BASE", cfg.dir))
+	if err := os.WriteFile(filepath.Join(cfg.dir, "lab.toml"), text, 0o600); err != nil {
+		return nil, err
+	}
+	def, err := cibtoml.Read(text, cibtoml.Options{})
 	if err != nil {
 		return nil, fmt.Errorf("definition: %w", err)
 	}
@@ -328,28 +331,33 @@ func (c *cluster) form(ctx context.Context) error {
 			return err
 		}
 	}
-	addresses := func(m *machine) []api.Link {
-		var out []api.Link
+	// As an administrator would: with the shell, on each machine.
+	join := func(m *machine, args ...string) error {
+		args = append(append([]string{"cluster"}, args...), "--node", m.name)
 		for l := range links {
-			out = append(out, api.Link{Name: fmt.Sprintf("cl%d", l), Address: m.address(l)})
+			args = append(args, "--link", fmt.Sprintf("cl%d=%s", l, m.address(l)))
 		}
-		return out
+		_, err := c.crm(m, args...)
+		return err
 	}
 	first := c.nodes[0]
-	if err := first.client.Init(ctx, api.InitRequest{Cluster: "lab", Node: first.name, Links: addresses(first), Config: cibxml.Write(c.def, cibxml.Options{})}); err != nil {
-		return fmt.Errorf("init on %s: %w", first.name, err)
+	if err := join(first, "init", "--name", "lab"); err != nil {
+		return err
 	}
 	for _, m := range c.nodes[1:] {
-		var token *api.TokenReply
+		var token string
 		if err := c.poll(ctx, 10*time.Second, "a join token", func() (err error) {
-			token, err = first.client.Token(ctx, api.TokenRequest{Node: m.name})
+			token, err = c.crm(first, "cluster", "token", "create", m.name)
 			return err
 		}); err != nil {
 			return err
 		}
-		if err := m.client.Join(ctx, api.JoinRequest{Token: token.Token, Node: m.name, Links: addresses(m)}); err != nil {
-			return fmt.Errorf("join of %s: %w", m.name, err)
+		if err := join(m, "join", strings.TrimSpace(token)); err != nil {
+			return err
 		}
+	}
+	if _, err := c.crm(first, "apply", "--yes", filepath.Join(c.dir, "lab.toml")); err != nil {
+		return err
 	}
 	return c.poll(ctx, 20*time.Second, "the new cluster to have its voters and nothing to do", func() error {
 		l, err := c.leader(ctx)
@@ -365,6 +373,18 @@ func (c *cluster) form(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// crmTimeout bounds one call of the shell.
+const crmTimeout = 15 * time.Second
+
+// crm runs the shell on a machine.
+func (c *cluster) crm(m *machine, args ...string) (string, error) {
+	h, err := m.powered()
+	if err != nil {
+		return "", err
+	}
+	return h.exec(crmTimeout, append([]string{filepath.Join(c.bin, "crm")}, args...)...)
 }
 
 func (c *cluster) waitSocket(ctx context.Context, m *machine) error {

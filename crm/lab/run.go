@@ -42,7 +42,7 @@ func (cfg *RunConfig) validate() error {
 	if cfg.Dir == "" {
 		cfg.Dir = "/var/tmp"
 	}
-	for _, name := range []string{"quorated", "quorate-lab"} {
+	for _, name := range []string{"quorated", "quorate-lab", "crm"} {
 		if _, err := os.Stat(filepath.Join(cfg.Bin, name)); err != nil {
 			return fmt.Errorf("%w: build it first (make build)", err)
 		}
