@@ -133,11 +133,6 @@ func (h *host) powerOff() error {
 	return nil
 }
 
-// alive reports whether the machine has power.
-func (h *host) alive() bool {
-	return h.init.ProcessState == nil && h.init.Process.Signal(syscall.Signal(0)) == nil
-}
-
 // exec runs a command inside the machine and returns its output.
 func (h *host) exec(timeout time.Duration, argv ...string) (string, error) {
 	args := append([]string{"-t", fmt.Sprint(h.init.Process.Pid), "-n", "-u", "-p", "-m", "--"}, argv...)

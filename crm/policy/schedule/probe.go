@@ -197,26 +197,6 @@ func location(r *model.Resource) *model.Node {
 	return at
 }
 
-// currentLocation is the one node where a resource is active; nil = none, or several.
-func currentLocation(r *model.Resource) *model.Node {
-	if len(r.Children) == 0 {
-		if len(r.Active) == 1 {
-			return r.Active[0]
-		}
-		return nil
-	}
-	var at *model.Node
-	for _, child := range r.Children {
-		for _, n := range child.Active {
-			if at != nil && at != n {
-				return nil
-			}
-			at = n
-		}
-	}
-	return at
-}
-
 func (s *scheduler) probeBundle(b *model.Resource, n *model.Node) bool {
 	any := false
 	for _, rep := range b.Bundle.Replicas {
