@@ -124,6 +124,23 @@ func (m *Member) recorded(resource string, call int64) bool {
 	return false
 }
 
+// newestCall is the highest number in the history of this node. It may be that of an earlier process, if the cluster
+// has not let this one join yet; the results of a node alone must count as newer.
+func (m *Member) newestCall() (call int64) {
+	for i := range m.state.Document.Status.Nodes {
+		st := &m.state.Document.Status.Nodes[i]
+		if st.Name != m.cfg.Node {
+			continue
+		}
+		for j := range st.History {
+			for k := range st.History[j].Operations {
+				call = max(call, st.History[j].Operations[k].CallID)
+			}
+		}
+	}
+	return call
+}
+
 // Finished tells that an operation that Do gave out has a result. LastChange, times and codes are filled in;
 // Member adds the rest.
 func (m *Member) Finished(id command.ActionID, r command.Result) {
@@ -211,6 +228,7 @@ func (m *Member) Deadline() time.Duration {
 }
 
 func (m *Member) stopOwn(wall time.Time) {
+	m.calls = max(m.calls, m.newestCall())
 	s := m.withOutbox()
 	d, err := m.decide(policy.Input{Document: command.PolicyDocument(s, ""), Now: wall, Quorate: false})
 	if err != nil {
@@ -232,7 +250,8 @@ func (m *Member) stopOwn(wall time.Time) {
 			return transition.InFlight
 		case a.Kind == transition.ResourceOp && a.Node == m.cfg.Node && a.Task == "cancel":
 			return transition.Done // a stop ends the monitors as well
-		case a.Fencing() || a.Kind == transition.ResourceOp && a.Node != m.cfg.Node && (a.Task == "stop" || a.Task == "demote"):
+		case a.Fencing() || a.Kind == transition.ResourceOp && a.Node != m.cfg.Node &&
+			(a.Task == "stop" || a.Task == "demote" || a.Task == "monitor" && number(a, "CRM_meta_interval") == 0):
 			return transition.Done // nobody here can wait for other nodes: what runs here must end in time
 		}
 		return transition.Deferred
