@@ -6,6 +6,7 @@ package simulate
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -290,7 +291,8 @@ func finishEntry(op *cib.HistoryOp, expected int) {
 
 // digestAttrs are the parameters of an action that count for its digest (spec/04-actions.md 3.5).
 func digestAttrs(a *transition.Action, interval int64) []transition.Attr {
-	var out []transition.Attr
+	// Parameters whose names start with a digit stand apart in a graph, and before all others in a digest.
+	out := slices.Clone(a.Parameters)
 	for _, x := range a.Attributes {
 		switch x.Name {
 		case "id", "crm_feature_set", "op-digest", "on_node", "on_node_uuid", "pcmk_external_ip":
