@@ -471,9 +471,7 @@ func (p *printer) individually(cl, x *model.Resource) bool {
 	if cl.Clone.Unique {
 		return !x.Removed || active(x, false)
 	}
-	if p.o.Pending && anyOf(x, func(m *model.Resource) bool {
-		return m.PendingTask != "" && m.Kind == cib.Primitive
-	}) {
+	if p.o.Pending && x.PendingTask != "" {
 		return true
 	}
 	if !active(x, false) {
@@ -550,7 +548,7 @@ func (p *printer) clone(depth int, r *model.Resource) {
 
 // stopped lists where an anonymous clone could run and does not.
 func (p *printer) stopped(depth int, r *model.Resource) {
-	at := locations(r)
+	at := r.Active
 	lists := map[string][]string{}
 	add := func(n *model.Node) {
 		for _, a := range at {

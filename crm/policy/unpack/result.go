@@ -295,7 +295,7 @@ func (x *entries) expire(e *cib.HistoryOp) bool {
 	expired := false
 	var unexpired int32
 	lastFailure := strings.HasSuffix(e.ID, "_last_failure_0")
-	if r.FailureTimeoutMS > 0 && e.LastRCChange > 0 {
+	if r.FailureTimeoutMS > 0 && e.LastRCChange >= 0 {
 		timeout := values.Seconds(r.FailureTimeoutMS)
 		if c.Now.Unix() >= e.LastRCChange+timeout && !x.mustReconnect(e) {
 			expired = true

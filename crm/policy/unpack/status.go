@@ -364,7 +364,7 @@ func (u *unpacker) nodeHistory(n *model.Node, s *cib.NodeState) {
 		left.r.Launcher = l
 		l.Launched = append(l.Launched, left.r)
 		if g := left.r.RemoteNode; g != nil {
-			left.r.IsGuestConnection, l.RemoteNode, g.Unclean = true, g, false
+			left.r.IsGuestConnection, l.RemoteNode = true, g
 			setKind(g, model.GuestNode)
 		}
 	}
