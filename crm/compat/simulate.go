@@ -304,7 +304,7 @@ func (s *simulation) run(doc *cib.Document) int {
 		specs = append(specs, spec)
 	}
 	s.out.section("Executing Cluster Transition")
-	x := simulate.Execute(doc, d, specs, now)
+	x := simulate.Execute(doc, d, specs, time.Now())
 	for _, e := range x.Events {
 		if e.Plain {
 			s.out.plain(e.Text)
