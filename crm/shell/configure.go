@@ -113,7 +113,7 @@ func configureLevel() *level {
 		{name: "filter", args: "PROGRAM [ID ...]", example: `filter "sed s/10s/20s/" vip`, help: "pass statements through a program and take what it prints", run: (*Shell).cmdFilter, complete: completeIDs},
 		{name: "get-property", aliases: []string{"get_property"}, args: "[-t] NAME ...", example: "get-property no-quorum-policy",
 			help: "print the value of a cluster property that counts (-t: true or false)", run: (*Shell).cmdGetProperty, complete: completeProperties},
-		{name: "erase", args: "[nodes]", help: "delete the whole configuration, with \"nodes\" the nodes too", run: (*Shell).cmdErase},
+		{name: "erase", args: "[nodes]", help: "delete the whole configuration but the nodes; with \"nodes\", only those that are no members", run: (*Shell).cmdErase},
 		{name: "refresh", help: "drop the changes and load the configuration again", run: (*Shell).cmdRefresh},
 		{name: "simulate", aliases: []string{"ptest"}, args: "[nograph] [scores] [actions]", help: "show what the cluster would do after a commit", run: (*Shell).cmdSimulate},
 		{name: "graph", args: "[dot [FILE]]", help: "print the orders and colocations as a graph for dot", run: (*Shell).cmdGraph},
@@ -453,18 +453,22 @@ func (s *Shell) cmdErase(c *call) error {
 		return c.usage("%q is not nodes", c.args[0])
 	}
 	return s.edit(c.ctx, func(w *workArea) error {
-		eraseConfig(w, len(c.args) == 1)
+		if len(c.args) == 0 {
+			eraseConfig(w)
+			return nil
+		}
+		// The field's shell deletes the nodes alone then.
+		w.doc.Config.Nodes = nil
+		w.keepMembers()
+		w.ed = cibcrm.NewEditor(&w.doc.Config)
 		return nil
 	})
 }
 
-// eraseConfig empties the configuration. Nodes, which come from the membership, stay without nodes.
-func eraseConfig(w *workArea, nodes bool) {
+// eraseConfig empties the configuration but for the nodes, which come from the membership.
+func eraseConfig(w *workArea) {
 	old := w.doc.Config
-	w.doc.Config = cib.Configuration{Cluster: old.Cluster}
-	if !nodes {
-		w.doc.Config.Nodes = old.Nodes
-	}
+	w.doc.Config = cib.Configuration{Cluster: old.Cluster, Nodes: old.Nodes}
 	w.ed = cibcrm.NewEditor(&w.doc.Config)
 }
 
@@ -513,7 +517,7 @@ func (s *Shell) cmdLoad(c *call) error {
 	}
 	return s.edit(c.ctx, func(w *workArea) error {
 		if method != "update" {
-			eraseConfig(w, false)
+			eraseConfig(w)
 		}
 		err := w.load(data, asXML)
 		if err == nil && method != "update" {

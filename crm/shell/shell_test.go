@@ -84,6 +84,7 @@ func TestOneShot(t *testing.T) {
 		{"modgroup", []string{"configure", "modgroup", "g", "add", "d1", "before", "b"}, "group g a d1 b"},
 		{"set", []string{"configure", "set", "cib-bootstrap-options.stonith-enabled", "0"}, "stonith-enabled=0"},
 		{"erase", []string{"configure", "erase"}, "!primitive"},
+		{"erase nodes", []string{"configure", "erase", "nodes"}, "!node 1"},
 		{"filter", []string{"configure", "filter", "sed s/d1/e1/"}, "primitive e1"},
 		{"stop", []string{"resource", "stop", "d1"}, "target-role=Stopped"},
 		{"start", []string{"resource", "start", "g"}, "target-role=Started"},
