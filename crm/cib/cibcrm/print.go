@@ -1,6 +1,7 @@
 package cibcrm
 
 import (
+	"cmp"
 	"path"
 	"reflect"
 	"slices"
@@ -38,7 +39,7 @@ var printOrder = []string{"node", "rsc_template", "primitive", "group", "bundle"
 	"alert"}
 
 // Print returns the configuration as statements that Parse reads back. What has no form in the language is
-// printed as an xml statement. Objects are sorted by kind and id.
+// printed as an xml statement. Objects are sorted by kind and id, nodes by their numbers.
 func Print(c *cib.Configuration, o PrintOptions) string {
 	var b strings.Builder
 	for _, it := range Items(c, o) {
@@ -99,6 +100,10 @@ func Items(c *cib.Configuration, o PrintOptions) []Item {
 		a := &c.Alerts[i]
 		p.add("alert", a.ID, a.Comments, func() string { return p.alert(a) }, cib.Object{Alert: a})
 	}
+	nodeIDs := make(map[string]string, len(c.Nodes)) // nodes are sorted by id, as the field's shell does
+	for i := range c.Nodes {
+		nodeIDs[c.Nodes[i].Name] = c.Nodes[i].ID
+	}
 	rank := make(map[string]int, len(printOrder))
 	for i, k := range printOrder {
 		rank[k] = i
@@ -106,6 +111,9 @@ func Items(c *cib.Configuration, o PrintOptions) []Item {
 	slices.SortStableFunc(p.items, func(a, b Item) int {
 		if a.Keyword != b.Keyword {
 			return rank[a.Keyword] - rank[b.Keyword]
+		}
+		if a.Keyword == "node" {
+			return cmp.Or(strings.Compare(nodeIDs[a.ID], nodeIDs[b.ID]), strings.Compare(a.ID, b.ID))
 		}
 		return strings.Compare(a.ID, b.ID)
 	})
