@@ -53,6 +53,14 @@ func main() {
 					&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "of what the switch loses, doubles and delays"}),
 				Action: run,
 			},
+			{
+				Name: "measure", Usage: "take the figures of docs/performance.md; needs root",
+				Description: "Example: quorate-lab measure --timing fast --document docs/performance.md",
+				Flags: append(clusterFlags(),
+					&cli.IntFlag{Name: "times", Value: 10, Usage: "how often each figure is taken"},
+					&cli.StringFlag{Name: "document", Usage: "file whose section of this profile is replaced"}),
+				Action: measure,
+			},
 		},
 	}
 	if err := app.Run(os.Args); err != nil {
@@ -128,6 +136,20 @@ func run(c *cli.Context) error {
 	defer stop()
 	return lab.Run(ctx, lab.RunConfig{Bin: filepath.Dir(self), Dir: c.String("dir"), Nodes: c.Int("nodes"), Profile: c.String("timing"),
 		Seed: c.Uint64("seed"), Cases: c.Args().Slice(), Keep: c.Bool("keep"), Out: os.Stdout})
+}
+
+func measure(c *cli.Context) error {
+	if err := isolated(); err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return lab.Measure(ctx, lab.MeasureConfig{Times: c.Int("times"), Document: c.String("document"), RunConfig: lab.RunConfig{Bin: filepath.Dir(self),
+		Dir: c.String("dir"), Nodes: c.Int("nodes"), Profile: c.String("timing"), Out: os.Stdout}})
 }
 
 func demo(c *cli.Context) error {

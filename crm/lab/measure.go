@@ -1,0 +1,688 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/quorate/quorate/crm/cib"
+	"github.com/quorate/quorate/crm/cib/cibtoml"
+	"github.com/quorate/quorate/crm/store/command"
+)
+
+// MeasureConfig says what to measure.
+type MeasureConfig struct {
+	RunConfig
+	Times int // how often each figure is taken; 0 = 10
+	// Document is the file that the table is written to; "" = none.
+	Document string
+}
+
+// figure is a row of the table.
+type figure struct {
+	name     string
+	limit    map[string]float64 // by profile, in unit; the median must not be above it
+	unit     string
+	floor    bool // the limit is the least instead
+	values   []float64
+	repeated int
+}
+
+func (f *figure) sorted() []float64 {
+	out := slices.Clone(f.values)
+	slices.Sort(out)
+	return out
+}
+
+func (f *figure) median() float64 {
+	s := f.sorted()
+	if n := len(s); n%2 == 1 {
+		return s[n/2]
+	} else if n > 0 {
+		return (s[n/2-1] + s[n/2]) / 2
+	}
+	return 0
+}
+
+func (f *figure) worst() float64 {
+	s := f.sorted()
+	switch {
+	case len(s) == 0:
+		return 0
+	case f.floor:
+		return s[0]
+	}
+	return s[len(s)-1]
+}
+
+// verdict compares the median with the limit; the worst may be half as much again.
+func (f *figure) verdict(profile string) string {
+	limit, known := f.limit[profile]
+	switch {
+	case !known:
+		return "–"
+	case len(f.values) == 0:
+		return "not measured"
+	case f.floor && f.median() < limit, !f.floor && f.median() > limit:
+		return "missed"
+	case f.floor && f.worst() < limit/1.5, !f.floor && f.worst() > limit*1.5:
+		return "median met, worst missed"
+	}
+	return "met"
+}
+
+func (f *figure) row(profile string) string {
+	limit := "–"
+	if l, known := f.limit[profile]; known {
+		sign := "≤"
+		if f.floor {
+			sign = "≥"
+		}
+		limit = fmt.Sprintf("%s %g", sign, l)
+	}
+	return fmt.Sprintf("| %s | %s | %s | %.3g | %.3g | %d | %d | %s |", f.name, f.unit, limit, f.median(), f.worst(), len(f.values), f.repeated, f.verdict(profile))
+}
+
+// stampAgent is the light agent of the measurements: a file says that the resource is active, and its time when
+// it became so. It starts no other program.
+const stampAgent = `#!/bin/sh
+file=$OCF_RESKEY_base/stamps/$HOSTNAME/$OCF_RESOURCE_INSTANCE
+[ -n "$HOSTNAME" ] || { read -r HOSTNAME </proc/sys/kernel/hostname; file=$OCF_RESKEY_base/stamps/$HOSTNAME/$OCF_RESOURCE_INSTANCE; }
+case $1 in
+start) [ -e "$file" ] || : >"$file" ;;
+stop) [ ! -e "$file" ] || rm "$file" ;;
+monitor) [ -e "$file" ] || exit 7 ;;
+meta-data) cat <<'END'
+<?xml version="1.0"?>
+<resource-agent name="Stamp" version="1.0">
+<version>1.1</version>
+<longdesc lang="en">Notes when it was started.</longdesc><shortdesc lang="en">Light agent for measurements</shortdesc>
+<parameters><parameter name="base" required="1"><longdesc lang="en">Folder of the lab.</longdesc><shortdesc lang="en">folder</shortdesc><content type="string"/></parameter></parameters>
+<actions><action name="start" timeout="10s"/><action name="stop" timeout="10s"/><action name="monitor" timeout="10s" interval="1s"/><action name="meta-data" timeout="5s"/></actions>
+</resource-agent>
+END
+;;
+*) exit 3 ;;
+esac
+exit 0
+`
+
+// stamped is the definition of n light resources; grouped puts them in one group.
+func stamped(nodes, n int, timing string, interval string, grouped bool) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "[cluster]\nname = \"lab\"\nfencing-enabled = true\n\n[timing]\nprofile = %q\n", timing)
+	var members, names []string
+	for i := range n {
+		fmt.Fprintf(&b, "\n[primitives.s%d]\nagent = \"ocf:quorate:Stamp\"\nparams = { base = \"BASE\" }\nmeta = { resource-stickiness = 100 }\nop.monitor = { interval = %q, timeout = \"10s\" }\n", i, interval)
+		members = append(members, fmt.Sprintf("%q", fmt.Sprintf("s%d", i)))
+	}
+	if grouped {
+		fmt.Fprintf(&b, "\n[groups.g]\nmembers = [%s]\n", strings.Join(members, ", "))
+	}
+	for i := range nodes {
+		names = append(names, fmt.Sprintf("%q", fmt.Sprintf("n%d", i+1)))
+	}
+	fmt.Fprintf(&b, "\n[fencing.power]\nagent = \"stonith:fence_lab\"\nparams = { socket = \"BASE/power.sock\" }\ntargets = [%s]\n", strings.Join(names, ", "))
+	return b.String()
+}
+
+// bench is a cluster that is measured.
+type bench struct {
+	*cluster
+	ctx context.Context
+	n   int
+}
+
+// withBench makes a cluster with n light resources, calls f, and takes the cluster away again.
+func withBench(ctx context.Context, cfg *MeasureConfig, n int, interval string, grouped bool, f func(b *bench) error) error {
+	dir, err := os.MkdirTemp(cfg.Dir, "quorate-measure-")
+	if err != nil {
+		return err
+	}
+	prof := profiles[cfg.Profile]
+	c, err := newCluster(ctx, clusterConfig{nodes: cfg.Nodes, bin: cfg.Bin, dir: dir, profile: prof, seed: cfg.Seed, def: stamped(cfg.Nodes, n, prof.name, interval, grouped)})
+	if err != nil {
+		return err
+	}
+	b := &bench{cluster: c, ctx: ctx, n: n}
+	err = errors.Join(os.MkdirAll(filepath.Join(dir, "agents", "ocf", "quorate"), 0o755),
+		os.WriteFile(filepath.Join(dir, "agents", "ocf", "quorate", "Stamp"), []byte(stampAgent), 0o755))
+	for _, m := range c.nodes {
+		err = errors.Join(err, os.MkdirAll(filepath.Join(dir, "stamps", m.name), 0o755))
+	}
+	if err == nil {
+		if err = c.form(ctx); err == nil {
+			if err = b.active(30 * time.Second); err == nil {
+				err = f(b)
+			}
+		}
+	}
+	c.Close()
+	if err != nil {
+		return fmt.Errorf("%w (kept in %s)", err, dir)
+	}
+	return os.RemoveAll(dir)
+}
+
+// stamps says where each resource is active and since when.
+func (b *bench) stamps() map[string]map[string]time.Time {
+	out := map[string]map[string]time.Time{}
+	for _, m := range b.nodes {
+		entries, err := os.ReadDir(filepath.Join(b.dir, "stamps", m.name))
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			if info, err := e.Info(); err == nil {
+				if out[e.Name()] == nil {
+					out[e.Name()] = map[string]time.Time{}
+				}
+				out[e.Name()][m.name] = info.ModTime()
+			}
+		}
+	}
+	return out
+}
+
+// active waits until all resources are active.
+func (b *bench) active(limit time.Duration) error {
+	return b.poll(b.ctx, limit, "all resources to be active", func() error {
+		if n := len(b.stamps()); n < b.n {
+			return fmt.Errorf("%d of %d are active", n, b.n)
+		}
+		return nil
+	})
+}
+
+// on which machine the first resource is.
+func (b *bench) holder() *machine {
+	for _, node := range keys(b.stamps()["s0"]) {
+		return b.node(node)
+	}
+	return nil
+}
+
+// quiet waits until the cluster is whole and has nothing to do.
+func (b *bench) quiet() error {
+	_, err := b.rest(b.ctx, 30*time.Second)
+	if err != nil {
+		return err
+	}
+	if err := b.active(30 * time.Second); err != nil {
+		return err
+	}
+	time.Sleep(200 * time.Millisecond)
+	return nil
+}
+
+// lost forgets what was active on a machine that has lost power: its files are on the disk that all share.
+func (b *bench) lost(m *machine) []string {
+	var names []string
+	for name, at := range b.stamps() {
+		if _, here := at[m.name]; here {
+			names = append(names, name)
+			os.Remove(filepath.Join(b.dir, "stamps", m.name, name))
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// elsewhere waits until the resources are active on another machine, and returns the time of the last start.
+func (b *bench) elsewhere(names []string, but *machine, limit time.Duration) (last time.Time, err error) {
+	err = b.poll(b.ctx, limit, "recovery", func() error {
+		last = time.Time{}
+		all := b.stamps()
+		for _, name := range names {
+			found := false
+			for node, at := range all[name] {
+				if but == nil || node != but.name {
+					found = true
+					if at.After(last) {
+						last = at
+					}
+				}
+			}
+			if !found {
+				return fmt.Errorf("%s is not active elsewhere", name)
+			}
+		}
+		return nil
+	})
+	return last, err
+}
+
+// place has the first resource on the wanted machine, and leaves no constraint behind. It returns how long the
+// move took from the proposal to the start.
+func (b *bench) place(to *machine) (time.Duration, error) {
+	if h := b.holder(); h == to {
+		return 0, nil
+	}
+	doc, err := cibtoml.Read([]byte(fmt.Sprintf("[cluster]\nname = \"x\"\n[primitives.s0]\nagent = \"ocf:quorate:Stamp\"\n[[locations]]\nid = \"place\"\nresource = \"s0\"\nnode = %q\nscore = 10000\n", to.name)), cibtoml.Options{})
+	if err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	change := cib.Change{Kind: cib.KindConstraint, ID: "place", Object: &cib.Object{Constraint: &doc.Config.Constraints[0]}}
+	if err := b.propose(change); err != nil {
+		return 0, err
+	}
+	at, err := b.elsewhere([]string{"s0"}, b.other(to), 10*time.Second)
+	if err != nil {
+		return 0, err
+	}
+	for b.stamps()["s0"][to.name].IsZero() {
+		if err := b.poll(b.ctx, 10*time.Second, "the move", func() error {
+			if b.stamps()["s0"][to.name].IsZero() {
+				return errors.New("not there yet")
+			}
+			return nil
+		}); err != nil {
+			return 0, err
+		}
+	}
+	at = b.stamps()["s0"][to.name]
+	change.Object = nil
+	return at.Sub(began), b.propose(change)
+}
+
+// other is some machine that is not m.
+func (b *bench) other(m *machine) *machine {
+	for _, o := range b.nodes {
+		if o != m {
+			return o
+		}
+	}
+	return nil
+}
+
+func (b *bench) propose(changes ...cib.Change) error {
+	l, err := b.leader(b.ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(b.ctx, clientTimeout)
+	defer cancel()
+	_, err = l.client.Propose(ctx, &command.Entry{Kind: command.KindConfig, Config: &command.Config{Force: true, Changes: changes}})
+	return err
+}
+
+// takes takes a figure several times; runs in which the lab was held up are repeated.
+func (b *bench) takes(f *figure, times int, one func(i int) (float64, error)) error {
+	for i := 0; len(f.values) < times; i++ {
+		if err := b.quiet(); err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
+		}
+		late := watchTicker(b.ctx)
+		v, err := one(i)
+		worst := late()
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
+		}
+		if worst > b.profile.late && f.repeated < 2*times {
+			f.repeated++
+			continue
+		}
+		f.values = append(f.values, v)
+	}
+	return nil
+}
+
+// down measures a loss of power, or of the network, of the machine that holds the resources.
+func (b *bench) down(leads, cutOnly bool) (float64, error) {
+	l, err := b.leader(b.ctx)
+	if err != nil {
+		return 0, err
+	}
+	victim := l
+	if !leads {
+		victim = b.other(l)
+	}
+	if b.n == 1 {
+		if _, err := b.place(victim); err != nil {
+			return 0, err
+		}
+		if err := b.quiet(); err != nil {
+			return 0, err
+		}
+	} else {
+		victim = b.holder()
+	}
+	var names []string
+	began := time.Now()
+	if cutOnly {
+		names = []string{"s0"}
+		if err := b.isolate(victim); err != nil {
+			return 0, err
+		}
+	} else {
+		if err := b.powerCut(victim); err != nil {
+			return 0, err
+		}
+		names = b.lost(victim)
+	}
+	last, err := b.elsewhere(names, victim, 30*time.Second)
+	if err != nil {
+		return 0, err
+	}
+	if cutOnly {
+		b.lost(victim)
+		if err := b.heal(); err != nil {
+			return 0, err
+		}
+	}
+	return last.Sub(began).Seconds(), nil
+}
+
+// cold measures the start of all machines: until the first resource is active, or all are.
+func (b *bench) cold(all bool) (float64, error) {
+	for _, m := range b.nodes {
+		if err := b.powerCut(m); err != nil {
+			return 0, err
+		}
+		b.lost(m)
+	}
+	var group sync.WaitGroup
+	errs := make([]error, len(b.nodes))
+	for i, m := range b.nodes {
+		group.Go(func() { errs[i] = b.on(m) })
+	}
+	group.Wait()
+	began := time.Now()
+	if err := errors.Join(errs...); err != nil {
+		return 0, err
+	}
+	var at time.Time
+	err := b.poll(b.ctx, 60*time.Second, "resources to be active", func() error {
+		var times []time.Time
+		for _, by := range b.stamps() {
+			for _, t := range by {
+				times = append(times, t)
+			}
+		}
+		if len(times) == 0 || all && len(times) < b.n {
+			return fmt.Errorf("%d of %d are active", len(times), b.n)
+		}
+		slices.SortFunc(times, time.Time.Compare)
+		at = times[0]
+		if all {
+			at = times[len(times)-1]
+		}
+		return nil
+	})
+	return at.Sub(began).Seconds(), err
+}
+
+// Measure takes the figures of one profile and prints them as a table.
+func Measure(ctx context.Context, cfg MeasureConfig) error {
+	if err := cfg.validate(); err != nil {
+		return err
+	}
+	if cfg.Times == 0 {
+		cfg.Times = 10
+	}
+	began := time.Now()
+	few := max(1, cfg.Times/2)
+	lim := func(def, fast float64) map[string]float64 {
+		out := map[string]float64{}
+		if def > 0 {
+			out["default"] = def
+		}
+		if fast > 0 {
+			out["fast"] = fast
+		}
+		return out
+	}
+	var rows []*figure
+	add := func(name, unit string, limit map[string]float64) *figure {
+		f := &figure{name: name, unit: unit, limit: limit}
+		rows = append(rows, f)
+		return f
+	}
+	var failed []error
+	step := func(f *figure, err error) {
+		if err != nil {
+			failed = append(failed, err)
+			fmt.Fprintf(cfg.Out, "failed: %v\n", err)
+			return
+		}
+		fmt.Fprintln(cfg.Out, f.row(cfg.Profile))
+	}
+	group := func(err error) {
+		if err != nil {
+			failed = append(failed, err)
+			fmt.Fprintf(cfg.Out, "failed: %v\n", err)
+		}
+	}
+	group(withBench(ctx, &cfg, 1, "1s", false, func(b *bench) error {
+		f := add("three daemons launched to first resource active", "s", lim(2, 0.7))
+		step(f, b.takes(f, cfg.Times, func(int) (float64, error) { return b.cold(false) }))
+		f = add("power off of a node that does not lead, to its resource active elsewhere", "s", lim(1.9, 0.35))
+		step(f, b.takes(f, cfg.Times, func(int) (float64, error) { return b.down(false, false) }))
+		f = add("the same for the leader", "s", lim(2.2, 0.5))
+		step(f, b.takes(f, cfg.Times, func(int) (float64, error) { return b.down(true, false) }))
+		f = add("node cut off, to its resource active elsewhere", "s", lim(1.9, 0.35))
+		step(f, b.takes(f, cfg.Times, func(int) (float64, error) { return b.down(false, true) }))
+		f = add("resource died at moments spread over its 1 s monitor interval, to active again", "s", lim(0.6, 0))
+		step(f, b.takes(f, cfg.Times, func(i int) (float64, error) {
+			time.Sleep(time.Duration(i) * time.Second / time.Duration(cfg.Times))
+			m := b.holder()
+			began := time.Now()
+			if err := os.Remove(filepath.Join(b.dir, "stamps", m.name, "s0")); err != nil {
+				return 0, err
+			}
+			last, err := b.elsewhere([]string{"s0"}, nil, 10*time.Second)
+			return last.Sub(began).Seconds(), err
+		}))
+		f = add("move by a constraint, to active elsewhere", "s", lim(0.1, 0))
+		step(f, b.takes(f, cfg.Times, func(int) (float64, error) {
+			took, err := b.place(b.other(b.holder()))
+			return took.Seconds(), err
+		}))
+		f = add("standby of the active node by crm, to active elsewhere", "s", lim(0.1, 0))
+		step(f, b.takes(f, cfg.Times, func(int) (float64, error) {
+			m := b.holder()
+			began := time.Now()
+			if _, err := b.crm(b.other(m), "node", "standby", m.name); err != nil {
+				return 0, err
+			}
+			last, err := b.elsewhere([]string{"s0"}, m, 10*time.Second)
+			if err != nil {
+				return 0, err
+			}
+			_, err = b.crm(b.other(m), "node", "online", m.name)
+			return last.Sub(began).Seconds(), err
+		}))
+		return nil
+	}))
+	group(withBench(ctx, &cfg, 20, "10s", true, func(b *bench) error {
+		f := add("group of 20 active elsewhere after power off", "s", lim(2.6, 1))
+		step(f, b.takes(f, few, func(int) (float64, error) { return b.down(false, false) }))
+		return nil
+	}))
+	group(withBench(ctx, &cfg, 100, "10s", false, func(b *bench) error {
+		f := add("100 resources: one node's third active elsewhere after power off", "s", lim(3, 1.5))
+		step(f, b.takes(f, few, func(int) (float64, error) { return b.down(false, false) }))
+		f = add("100 resources: cold start of all", "s", lim(5, 0))
+		step(f, b.takes(f, few, func(int) (float64, error) { return b.cold(true) }))
+		f = add("resident memory of our processes on a node, 100 resources", "MB", lim(60, 60))
+		step(f, b.takes(f, len(b.nodes), func(i int) (float64, error) { return b.memory(b.nodes[i%len(b.nodes)]) }))
+		f = add("CPU of our processes on an idle node, 100 resources", "% of a core", lim(1, 2))
+		with := add("the same with the agents' own", "% of a core", lim(1.9, 0))
+		step(f, b.takes(f, len(b.nodes), func(i int) (float64, error) {
+			ours, all, err := b.cpu(b.nodes[i%len(b.nodes)], 10*time.Second)
+			with.values = append(with.values, all)
+			return ours, err
+		}))
+		step(with, nil)
+		write := func(clients int, floor bool, f *figure, one func(m *machine, key, value string) error) {
+			f.floor = floor
+			step(f, b.takes(f, few, func(int) (float64, error) {
+				rate, p50, err := b.writes(clients, 2*time.Second, one)
+				if floor {
+					return rate, err
+				}
+				return float64(p50.Microseconds()) / 1000, err
+			}))
+		}
+		write(16, true, add("acknowledged configuration writes, 16 clients", "1/s", lim(2000, 0)), b.apiWrite)
+		write(1, false, add("configuration write of one client, p50", "ms", lim(5, 0)), b.apiWrite)
+		write(16, true, add("the same by a shell command each, 16 at a time", "1/s", lim(200, 0)), b.shellWrite)
+		write(1, false, add("the same by one shell command after the other, p50", "ms", lim(10, 0)), b.shellWrite)
+		return nil
+	}))
+	table := fmt.Sprintf("%d machines, timing %s, %s, %d cores, taken %s in %v. Lab held up more than %v: repeated, see column.\n\n", cfg.Nodes, cfg.Profile,
+		runtime.Version(), runtime.NumCPU(), began.UTC().Format("2006-01-02"), time.Since(began).Round(time.Second), profiles[cfg.Profile].late)
+	table += "| what | unit | limit | median | worst | runs | repeated | |\n|---|---|---|---|---|---|---|---|\n"
+	for _, f := range rows {
+		table += f.row(cfg.Profile) + "\n"
+	}
+	fmt.Fprintf(cfg.Out, "\n%s", table)
+	if cfg.Document != "" {
+		if err := writeSection(cfg.Document, cfg.Profile, table); err != nil {
+			return err
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// writeSection puts a table between its marks in a document.
+func writeSection(file, profile, table string) error {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	begin, end := "<!-- begin "+profile+" -->\n", "<!-- end "+profile+" -->\n"
+	head, rest, found := strings.Cut(string(data), begin)
+	_, tail, closed := strings.Cut(rest, end)
+	if !found || !closed {
+		return fmt.Errorf("%s has no lines %q and %q to put the table between", file, strings.TrimSpace(begin), strings.TrimSpace(end))
+	}
+	return os.WriteFile(file, []byte(head+begin+"\n"+table+"\n"+end+tail), 0o644)
+}
+
+// memory is the resident memory of the daemon's processes in megabytes.
+func (b *bench) memory(m *machine) (float64, error) {
+	h, err := m.powered()
+	if err != nil {
+		return 0, err
+	}
+	var kb float64
+	for _, pid := range h.daemon(false) {
+		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			return 0, err
+		}
+		for line := range strings.Lines(string(data)) {
+			if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+				n, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
+				if err != nil {
+					return 0, err
+				}
+				kb += n
+			}
+		}
+	}
+	return kb / 1024, nil
+}
+
+// cpu is the share of a core that the daemon's processes take, without and with the agents that they ran.
+func (b *bench) cpu(m *machine, over time.Duration) (ours, all float64, err error) {
+	h, err := m.powered()
+	if err != nil {
+		return 0, 0, err
+	}
+	read := func() (own, children float64, err error) {
+		for _, pid := range h.daemon(false) {
+			data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+			if err != nil {
+				return 0, 0, err
+			}
+			// The name in brackets may have spaces; the fields after it are counted from 3.
+			f := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
+			var t [4]float64
+			for i := range t {
+				if t[i], err = strconv.ParseFloat(f[11+i], 64); err != nil {
+					return 0, 0, err
+				}
+			}
+			own, children = own+t[0]+t[1], children+t[2]+t[3]
+		}
+		return own, children, nil
+	}
+	own, children, err := read()
+	if err != nil {
+		return 0, 0, err
+	}
+	began := time.Now()
+	time.Sleep(over)
+	own2, children2, err := read()
+	const hertz = 100 // clock ticks of /proc, the same on all Linux machines
+	share := 100 / hertz / time.Since(began).Seconds()
+	return (own2 - own) * share, (own2 - own + children2 - children) * share, err
+}
+
+// writes has clients at the leader write for a while: how many writes a second were acknowledged, and the median
+// of their times.
+func (b *bench) writes(clients int, over time.Duration, one func(m *machine, key, value string) error) (rate float64, p50 time.Duration, err error) {
+	l, err := b.leader(b.ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	var times []time.Duration
+	var failed error
+	began := time.Now()
+	for i := range clients {
+		group.Go(func() {
+			for n := 0; time.Since(began) < over; n++ {
+				start := time.Now()
+				err := one(l, registerName(i), strconv.Itoa(n))
+				mu.Lock()
+				if err != nil {
+					failed = err
+				} else {
+					times = append(times, time.Since(start))
+				}
+				mu.Unlock()
+				if err != nil {
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	if failed != nil || len(times) == 0 {
+		return 0, 0, failed
+	}
+	slices.Sort(times)
+	return float64(len(times)) / time.Since(began).Seconds(), times[len(times)/2], nil
+}
+
+// apiWrite is one write through the API: a role of the document, which nothing depends on.
+func (b *bench) apiWrite(m *machine, key, value string) error {
+	ctx, cancel := context.WithTimeout(b.ctx, clientTimeout)
+	defer cancel()
+	_, err := m.client.Propose(ctx, &command.Entry{Kind: command.KindConfig, Config: &command.Config{Force: true,
+		Changes: []cib.Change{{Kind: cib.KindACLRole, ID: key, Object: &cib.Object{Role: &cib.ACLRole{ID: key, Description: value}}}}}})
+	return err
+}
+
+// shellWrite is one write by a process of the shell, which is told the socket of the machine.
+func (b *bench) shellWrite(m *machine, key, value string) error {
+	cmd := exec.CommandContext(b.ctx, filepath.Join(b.bin, "crm"), "--socket", filepath.Join(m.root, "run", "api.sock"), "node", "attribute", m.name, "set", key, value)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
