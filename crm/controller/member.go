@@ -240,7 +240,9 @@ func (m *Member) stopOwn(wall time.Time) {
 		switch {
 		case a.Kind == transition.PseudoEvent:
 			return transition.Done
-		case a.Kind == transition.ResourceOp && a.Node == m.cfg.Node && a.Router == "" && (a.Task == "stop" || a.Task == "demote"):
+		case a.Kind == transition.ResourceOp && a.Node == m.cfg.Node && a.Router == "" &&
+			(a.Task == "stop" || a.Task == "demote" || a.Task == "monitor" && number(a, "CRM_meta_interval") == 0):
+			// A probe is no change: after a restart of the process it tells what is there to be stopped.
 			m.soloNumber++
 			id := command.ActionID{Transition: 0, Action: m.soloNumber}
 			run := pendingOf(a)
@@ -269,7 +271,13 @@ func (m *Member) stopOwn(wall time.Time) {
 func (m *Member) withOutbox() *command.State {
 	state := m.state
 	idle := func(p command.Pending) bool {
-		return p.Node == m.cfg.Node && (p.Incarnation != m.cfg.Incarnation || !m.taken[p.ID])
+		if p.Node != m.cfg.Node || m.taken[p.ID] {
+			return false
+		}
+		// What an earlier process was handed may have begun: it counts until it was stopped here.
+		return p.Incarnation == m.cfg.Incarnation || slices.ContainsFunc(m.outbox, func(r command.Result) bool {
+			return r.Local != nil && r.Local.Resource == p.Resource && r.Status == command.StatusDone && r.RC == r.Local.ExpectedRC
+		})
 	}
 	if slices.ContainsFunc(state.Pending, idle) {
 		s := *state

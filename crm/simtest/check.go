@@ -140,7 +140,7 @@ func (c *checker) started(p *process, req agents.Request) {
 	}
 	p.seen.keys[key] = true
 	if transition >= 1<<62 {
-		if req.Operation != agents.OpStop && req.Operation != agents.OpDemote {
+		if req.Operation != agents.OpStop && req.Operation != agents.OpDemote && (req.Operation != agents.OpMonitor || req.Interval != 0) {
 			w.violate("I7", "%s decides %s of %s on its own", p.m.name, req.Operation, req.Resource)
 		}
 		w.hit("own stop")

@@ -209,7 +209,7 @@ func (n *State) results(list []Result, timeMS int64, out *Outcome) error {
 			continue
 		}
 		if r.Local != nil {
-			if r.Local.Node == r.Node && (r.Local.Task == "stop" || r.Local.Task == "demote") {
+			if r.Local.Node == r.Node && (r.Local.Task == "stop" || r.Local.Task == "demote" || r.Local.Task == "monitor" && r.Local.IntervalMS == 0) {
 				n.finish(ed, r.Local, r)
 				out.DecisionNeeded = true
 			}
