@@ -27,13 +27,32 @@ func (s *scheduler) orderProbes() {
 				s.holdInstances(p, p.After[j])
 			}
 			for _, down := range w.of(s, p) {
-				action.Relate(s.c, p, down, model.Seq)
+				if !s.c.UnfencingInUse || !aroundUnfencing(p, down) {
+					action.Relate(s.c, p, down, model.Seq)
+				}
 			}
 		}
 	}
 	for _, o := range s.c.Orderings {
 		s.beforeStopped(o)
 	}
+}
+
+// aroundUnfencing reports whether p waits for an unfencing that itself waits for down. Then the unfencing has to
+// come between them; the field's own tools make a loop of the three.
+func aroundUnfencing(p, down *model.Action) bool {
+	for _, before := range p.Before {
+		u := before.First
+		if u.Task != action.TaskFence || u.Node != down.Node {
+			continue
+		}
+		for _, after := range down.After {
+			if after.Then == u {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // holdInstances keeps instances that are not active from starting while a probe of their clone cannot run, so
