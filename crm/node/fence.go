@@ -252,11 +252,14 @@ func (f *fencer) start(j *fenceJob) {
 		Timeout: timeout, Params: params, Node: f.n.cfg.Name})
 }
 
+// isFenceRun reports whether the id of a run is one that start made.
+func isFenceRun(id string) bool { return strings.HasPrefix(id, "fence:") }
+
 // finished takes the result of a run if it is one of a fencing.
 func (f *fencer) finished(r agents.Result) bool {
 	at := slices.IndexFunc(f.jobs, func(j *fenceJob) bool { return j.run == r.ID })
 	if at < 0 {
-		return strings.HasPrefix(r.ID, "fence:")
+		return isFenceRun(r.ID)
 	}
 	j := f.jobs[at]
 	j.run = ""

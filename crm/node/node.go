@@ -306,7 +306,9 @@ func (n *Node) Leave(now membership.Instant, wall time.Time) {
 
 // Adopt tells of agent runs that go on from before a restart of this process.
 func (n *Node) Adopt(now membership.Instant, runs []executor.Running) {
-	n.exec.Adopt(now, runs)
+	// A fencing that an earlier process began is none of the executor's runs, and keeps no device busy: its answer
+	// belongs to nobody any more.
+	n.exec.Adopt(now, slices.DeleteFunc(slices.Clone(runs), func(r executor.Running) bool { return isFenceRun(r.ID) }))
 }
 
 // RunFinished gives the result of a run.
