@@ -198,7 +198,10 @@ func TestFound(t *testing.T) {
 		{2136, "followers waited for a leader without a majority"},
 		{2199, "a new process alone did not see its own stops"},
 		{4114, "a node that was never counted in could not leave"},
+		{4188, "an adopted fencing kept its device busy for ever"},
 		{4192, "a node left before its probes had answered"},
+		{4232, "a node alone did not see what its earlier process had begun"},
+		{4235, "a node alone waited for probes elsewhere"},
 		{10022, "operations under way looked as if their definition had changed"},
 	} {
 		cfg := usual(found.seed)
