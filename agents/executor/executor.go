@@ -838,5 +838,10 @@ func (c *Core) Ready() Output {
 	return out
 }
 
+// HasReady reports whether Ready has something to give.
+func (c *Core) HasReady() bool {
+	return len(c.out.Start)+len(c.out.Cancel)+len(c.out.Results)+len(c.out.Refused) > 0
+}
+
 // Busy reports whether an action waits or runs.
 func (c *Core) Busy() bool { return len(c.active) > 0 }

@@ -346,7 +346,7 @@ func (n *Node) Ready() Output {
 
 // HasReady reports whether Ready has something to give.
 func (n *Node) HasReady() bool {
-	return n.con.rep.HasReady() || n.out.Err != nil || len(n.out.Start)+len(n.out.Cancel)+len(n.out.Replies)+
+	return n.con.rep.HasReady() || n.exec.HasReady() || n.out.Err != nil || len(n.out.Start)+len(n.out.Cancel)+len(n.out.Replies)+
 		len(n.out.Decisions)+len(n.out.Notes)+len(n.out.Heartbeats) > 0 || n.out.Save != nil || n.out.Left ||
 		n.mem.hasOutput()
 }
