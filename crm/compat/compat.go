@@ -19,6 +19,8 @@ const (
 	exitConfig       = 78
 	exitNotConnected = 102
 	exitCantCreate   = 73
+	exitNoPermission = 4
+	exitTimeout      = 124
 	exitNoSuch       = 105
 )
 
@@ -32,7 +34,12 @@ type IO struct {
 type tool func(io IO, args []string) int
 
 var tools = map[string]tool{
-	"crm_simulate": Simulate,
+	"attrd_updater": attrdUpdater,
+	"cibadmin":      cibAdmin,
+	"crm_attribute": crmAttribute,
+	"crm_master":    crmMaster,
+	"crm_node":      crmNode,
+	"crm_simulate":  Simulate,
 }
 
 // Lookup returns the tool that goes by the base name of argv0.

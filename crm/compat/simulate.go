@@ -1,7 +1,6 @@
 package compat
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -442,12 +441,4 @@ func decideFile(name string) error {
 	}
 	_, err = policy.Decide(policy.Input{Document: doc, Now: now, Quorate: cib.IsTrue(doc.Head.HaveQuorum)})
 	return err
-}
-
-// liveCIB fetches the document of the running cluster, or of the file named by CIB_file.
-func liveCIB() ([]byte, error) {
-	if name := os.Getenv("CIB_file"); name != "" {
-		return os.ReadFile(name)
-	}
-	return nil, errors.New("the cluster is not running on this node")
 }

@@ -1,0 +1,268 @@
+package compat
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/quorate/quorate/crm/cib"
+	"github.com/quorate/quorate/crm/store/command"
+)
+
+// attributeOptions are the options of crm_attribute and crm_master.
+type attributeOptions struct {
+	name, value, node, kind, lifetime, set, fallback string
+	promotion, update, del, query, quiet, util, dflt bool
+	resource                                         string // of a promotion score
+}
+
+func (o *attributeOptions) table() []option {
+	update := func(s string) error { o.value, o.update = s, true; return nil }
+	return []option{
+		{short: 'n', long: "name", value: true, arg: "NAME", help: "the attribute or cluster option", set: text(&o.name)},
+		{short: 'p', long: "promotion", optional: true, help: "the promotion score of a resource (default: OCF_RESOURCE_INSTANCE)",
+			set: func(s string) error { o.promotion, o.resource = true, s; return nil }},
+		{short: 'G', long: "query", help: "show the value", set: flag(&o.query)},
+		{short: 'v', long: "update", value: true, arg: "VALUE", help: "set the value", set: update},
+		{short: 'D', long: "delete", help: "delete the value", set: flag(&o.del)},
+		{short: 'd', long: "default", value: true, arg: "VALUE", help: "what to show where there is no value",
+			set: func(s string) error { o.fallback, o.dflt = s, true; return nil }},
+		{short: 'q', long: "quiet", help: "show the value only", set: flag(&o.quiet)},
+		{short: 'Q', help: "the same as -q", set: flag(&o.quiet)},
+		{short: 'N', long: "node", value: true, arg: "NODE", help: "of this node (default: where the command runs)", set: text(&o.node)},
+		{short: 'U', long: "uname", value: true, arg: "NODE", help: "the same as --node", set: text(&o.node)},
+		{short: 'l', long: "lifetime", value: true, arg: "LIFETIME", help: "reboot: until the node restarts; forever: part of the configuration", set: text(&o.lifetime)},
+		{short: 't', long: "type", value: true, arg: "SECTION", help: "crm_config, nodes, status, rsc_defaults or op_defaults", set: text(&o.kind)},
+		{short: 's', long: "set-name", value: true, arg: "ID", help: "in the set with this id", set: text(&o.set)},
+		{short: 'z', long: "utilization", help: "a utilization attribute of the node", set: flag(&o.util)},
+	}
+}
+
+// section says where the attribute lives: status, nodes, crm_config, rsc_defaults or op_defaults.
+func (o *attributeOptions) section() (string, error) {
+	switch o.lifetime {
+	case "", "reboot", "forever":
+	default:
+		return "", &usageError{fmt.Sprintf("lifetime %q is none of reboot, forever", o.lifetime)}
+	}
+	switch o.kind {
+	case "crm_config", "rsc_defaults", "op_defaults":
+		return o.kind, nil
+	case "status", "reboot":
+		return "status", nil
+	case "nodes", "":
+		switch {
+		case o.lifetime == "reboot", o.promotion && o.lifetime == "" && o.kind == "":
+			return "status", nil
+		case o.kind == "" && o.node == "" && o.lifetime == "" && !o.util:
+			return "crm_config", nil
+		}
+		return "nodes", nil
+	}
+	return "", &usageError{fmt.Sprintf("type %q is none of crm_config, nodes, status, rsc_defaults, op_defaults", o.kind)}
+}
+
+func crmAttribute(io IO, args []string) int {
+	return attribute(&frame{"crm_attribute", "show and change node attributes and cluster options", io}, &attributeOptions{}, args)
+}
+
+// crmMaster is crm_attribute for the promotion score of the resource whose agent calls it.
+func crmMaster(io IO, args []string) int {
+	return attribute(&frame{"crm_master", "show and change the promotion score of the resource OCF_RESOURCE_INSTANCE", io},
+		&attributeOptions{promotion: true}, args)
+}
+
+func attribute(f *frame, o *attributeOptions, args []string) int {
+	rest, code, done := f.parse(args, o.table())
+	switch {
+	case done:
+		return code
+	case len(rest) > 0:
+		return f.fail(exitUsage, "unexpected argument %q; see %s --help", rest[0], f.name)
+	case o.promotion:
+		if o.resource == "" {
+			o.resource = os.Getenv("OCF_RESOURCE_INSTANCE")
+		}
+		if o.resource == "" {
+			return f.fail(exitUsage, "no resource: name one with --promotion=RESOURCE, or have an agent call this, which has OCF_RESOURCE_INSTANCE")
+		}
+		o.name = "master-" + o.resource
+	case o.name == "":
+		return f.fail(exitUsage, "no attribute: name one with --name NAME")
+	}
+	if o.update && o.del || o.query && (o.update || o.del) {
+		return f.fail(exitUsage, "only one of --query, --update and --delete")
+	}
+	section, err := o.section()
+	if err != nil {
+		return f.fail(exitUsage, "%v; see %s --help", err, f.name)
+	}
+	c, end, err := open()
+	if err != nil {
+		return f.failed(err)
+	}
+	defer end()
+	if section == "nodes" || section == "status" {
+		if o.node, err = c.node(o.node); err != nil {
+			return f.failed(err)
+		}
+	}
+	switch {
+	case section == "status" && (o.update || o.del):
+		err = c.setTransient(command.Attribute{Node: o.node, Name: o.name, Value: o.value, Delete: o.del})
+	case o.update || o.del:
+		err = c.change(f.name+" "+o.name, func(doc *cib.Document) error {
+			list, setID, err := o.sets(doc, section)
+			if err != nil {
+				return err
+			}
+			if o.del {
+				cib.DeleteValue(*list, o.name)
+			} else {
+				cib.SetValue(&doc.Config, list, setID, o.name, o.value)
+			}
+			return nil
+		})
+	default:
+		return o.show(f, c, section)
+	}
+	if err != nil {
+		return f.failed(err)
+	}
+	return exitOK
+}
+
+func (o *attributeOptions) show(f *frame, c *cluster, section string) int {
+	list, _, err := o.sets(c.doc, section)
+	if err != nil {
+		return f.failed(err)
+	}
+	sets := *list
+	if o.set != "" {
+		sets = slices.DeleteFunc(slices.Clone(sets), func(s cib.AttributeSet) bool { return s.ID != o.set })
+	}
+	value, ok := cib.Value(sets, o.name)
+	switch {
+	case !ok && !o.dflt:
+		return f.failed(fmt.Errorf("%s: %w", o.name, errNotSet))
+	case !ok:
+		value = o.fallback
+	}
+	if o.quiet {
+		fmt.Fprintln(f.io.Out, value)
+	} else {
+		// Two blanks, as agents parse it.
+		fmt.Fprintf(f.io.Out, "scope=%s  name=%s value=%s\n", section, o.name, value)
+	}
+	return exitOK
+}
+
+// sets returns the sets of a section, and the id that a new one there gets.
+func (o *attributeOptions) sets(doc *cib.Document, section string) (list *[]cib.AttributeSet, id string, err error) {
+	switch section {
+	case "crm_config":
+		list, id = &doc.Config.Properties, cib.BootstrapSet
+	case "rsc_defaults":
+		list, id = &doc.Config.ResourceDefaults, "rsc-options"
+	case "op_defaults":
+		list, id = &doc.Config.OpDefaults, "op-options"
+	case "status":
+		for i := range doc.Status.Nodes {
+			if n := &doc.Status.Nodes[i]; strings.EqualFold(n.Name, o.node) {
+				if o.util {
+					return &n.Utilization, "", nil
+				}
+				return &n.Attributes, "", nil
+			}
+		}
+		return new([]cib.AttributeSet), "", nil
+	default:
+		for i := range doc.Config.Nodes {
+			n := &doc.Config.Nodes[i]
+			if !strings.EqualFold(n.Name, o.node) {
+				continue
+			}
+			list, id = &n.Attributes, "nodes-"+n.ID
+			if o.util {
+				list, id = &n.Utilization, "nodes-"+n.ID+"-utilization"
+			}
+		}
+		if list == nil {
+			return nil, "", fmt.Errorf("node %s: %w", o.node, errNotSet)
+		}
+	}
+	if o.set != "" {
+		id = o.set
+	}
+	return list, id, nil
+}
+
+// attrdUpdater is attrd_updater: transient attributes of nodes.
+func attrdUpdater(io IO, args []string) int {
+	f := &frame{"attrd_updater", "show and change attributes that last until the node restarts", io}
+	var name, node, value string
+	var all bool
+	var what string // of several, the last counts, as with Pacemaker's tool
+	ignore := func(string) error { return nil }
+	set := func(s string) error { value, what = s, "update"; return nil }
+	do := func(name string) func(string) error { return func(string) error { what = name; return nil } }
+	rest, code, done := f.parse(args, []option{
+		{short: 'n', long: "name", value: true, arg: "NAME", help: "the attribute", set: text(&name)},
+		{short: 'U', long: "update", value: true, arg: "VALUE", help: "set the value", set: set},
+		{short: 'v', value: true, arg: "VALUE", help: "the same as -U", set: set},
+		{short: 'B', long: "update-both", value: true, arg: "VALUE", help: "the same as -U", set: set},
+		{short: 'Q', long: "query", help: "show the value", set: do("query")},
+		{short: 'D', long: "delete", help: "delete the value", set: do("delete")},
+		{short: 'N', long: "node", value: true, arg: "NODE", help: "of this node (default: where the command runs)", set: text(&node)},
+		{short: 'A', long: "all", help: "with --query: of all nodes", set: flag(&all)},
+		{short: 'd', long: "delay", value: true, arg: "TIME", help: "accepted; a change takes effect at once", set: ignore},
+		{short: 'Y', long: "update-delay", help: "accepted; a change takes effect at once", set: ignore},
+		{short: 's', long: "set", value: true, arg: "ID", help: "accepted; there is one set", set: ignore},
+		{short: 'S', value: true, arg: "SECTION", help: "accepted", set: ignore},
+		{short: 'l', long: "lifetime", value: true, arg: "LIFETIME", help: "accepted", set: ignore},
+		{short: 'p', long: "private", help: "accepted; the attribute is seen like any other", set: ignore},
+		{short: 'R', long: "refresh", help: "accepted; nothing needs to be sent again", set: ignore},
+		{short: 'q', long: "quiet", help: "accepted", set: ignore},
+	})
+	switch {
+	case done:
+		return code
+	case len(rest) > 0:
+		return f.fail(exitUsage, "unexpected argument %q; see attrd_updater --help", rest[0])
+	case name == "":
+		return f.fail(exitUsage, "no attribute: name one with --name NAME")
+	case what == "":
+		return f.fail(exitUsage, "say what to do: --update VALUE, --delete or --query")
+	}
+	c, end, err := open()
+	if err != nil {
+		return f.failed(err)
+	}
+	defer end()
+	if !all {
+		if node, err = c.node(node); err != nil {
+			return f.failed(err)
+		}
+	}
+	if what != "query" {
+		if err := c.setTransient(command.Attribute{Node: node, Name: name, Value: value, Delete: what == "delete"}); err != nil {
+			return f.failed(err)
+		}
+		return exitOK
+	}
+	found := false
+	for i := range c.doc.Status.Nodes {
+		n := &c.doc.Status.Nodes[i]
+		v, ok := cib.Value(n.Attributes, name)
+		if !ok || !all && !strings.EqualFold(n.Name, node) {
+			continue
+		}
+		found = true
+		fmt.Fprintf(io.Out, "name=%q host=%q value=%q\n", name, n.Name, v)
+	}
+	if !found {
+		return f.failed(fmt.Errorf("%s: %w", name, errNotSet))
+	}
+	return exitOK
+}

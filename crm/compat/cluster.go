@@ -1,0 +1,183 @@
+package compat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/quorate/quorate/crm/api"
+	"github.com/quorate/quorate/crm/api/client"
+	"github.com/quorate/quorate/crm/cib"
+	"github.com/quorate/quorate/crm/cib/cibxml"
+	"github.com/quorate/quorate/crm/store/command"
+	"github.com/quorate/quorate/crm/version"
+)
+
+// askTimeout bounds how long a tool waits for the daemon: agents have timeouts of their own.
+const askTimeout = 30 * time.Second
+
+var (
+	errReadOnly = errors.New("changes need a running cluster, and CIB_file is set: change a file with \"crm configure\"")
+	errNotSet   = errors.New("no such attribute, option or node")
+)
+
+// cluster is what a tool works on: the running cluster, or the file that CIB_file names.
+type cluster struct {
+	ctx    context.Context
+	client *client.Client // nil = file
+	file   string
+	state  *command.State // nil with a file
+	doc    *cib.Document
+}
+
+// open loads the document. The returned function ends the work.
+func open() (*cluster, func(), error) {
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+	c := &cluster{ctx: ctx, file: os.Getenv("CIB_file")}
+	if err := c.load(); err != nil {
+		cancel()
+		return nil, nil, err
+	}
+	return c, cancel, nil
+}
+
+func (c *cluster) load() error {
+	if c.file != "" {
+		data, err := os.ReadFile(c.file)
+		if err != nil {
+			return err
+		}
+		if c.doc, _, err = cibxml.Read(data); err != nil {
+			return fmt.Errorf("%s: %w", c.file, err)
+		}
+		return nil
+	}
+	if c.client == nil {
+		c.client = client.New(client.Socket(os.Getenv))
+	}
+	s, err := c.client.State(c.ctx, false)
+	if err != nil {
+		return err
+	}
+	if s.Document == nil {
+		return client.ErrNotRunning
+	}
+	c.state, c.doc = s, s.Document
+	return nil
+}
+
+// local returns what this node sees; with a file there is no such node.
+func (c *cluster) local() (*api.Local, error) {
+	if c.client == nil {
+		return nil, errors.New("this needs a running cluster, and CIB_file is set")
+	}
+	return c.client.Local(c.ctx)
+}
+
+// node returns name, or when it is empty the node on which the tool runs: an agent's node, or the daemon's.
+func (c *cluster) node(name string) (string, error) {
+	if name != "" && name != "auto" && name != "localhost" {
+		return name, nil
+	}
+	if name = os.Getenv("OCF_RESKEY_CRM_meta_on_node"); name != "" {
+		return name, nil
+	}
+	l, err := c.local()
+	if err != nil {
+		return "", err
+	}
+	return l.Node, nil
+}
+
+// setTransient sets or deletes a transient attribute.
+func (c *cluster) setTransient(a command.Attribute) error {
+	if c.client == nil {
+		return errReadOnly
+	}
+	_, err := c.client.Propose(c.ctx, &command.Entry{Kind: command.KindAttributes, Attributes: []command.Attribute{a}})
+	return err
+}
+
+// change edits the configuration, again on the newest when somebody else changed it at the same time.
+func (c *cluster) change(message string, edit func(doc *cib.Document) error) error {
+	for try := 0; ; try++ {
+		doc := c.doc.Clone()
+		if err := edit(doc); err != nil {
+			return err
+		}
+		changes := cib.Diff(c.doc, doc)
+		if len(changes) == 0 {
+			return nil
+		}
+		if c.client == nil {
+			return errReadOnly
+		}
+		based := make(map[string]uint64)
+		for i := range changes {
+			based[changes[i].Key()] = c.state.Objects[changes[i].Key()]
+		}
+		_, err := c.client.Propose(c.ctx, &command.Entry{Kind: command.KindConfig,
+			Config: &command.Config{Changes: changes, Based: based, Message: message}})
+		var e *client.Error
+		if !errors.As(err, &e) || e.Reply.Code != api.CodeConflict || try == 10 {
+			return err
+		}
+		if err := c.load(); err != nil {
+			return err
+		}
+	}
+}
+
+// frame is the frame of a tool: it prints errors in the manner of the tools and knows --help and --version.
+type frame struct {
+	name string
+	what string // one line
+	io   IO
+}
+
+func (f *frame) fail(code int, format string, a ...any) int {
+	fmt.Fprintf(f.io.Err, f.name+": "+format+"\n", a...)
+	return code
+}
+
+// failed reports an error of the work itself with its exit code.
+func (f *frame) failed(err error) int {
+	var e *client.Error
+	switch {
+	case errors.Is(err, errNotSet):
+		return f.fail(exitNoSuch, "%v", err)
+	case errors.Is(err, client.ErrNotRunning):
+		return f.fail(exitNotConnected, "%v", err)
+	case errors.As(err, &e) && e.Reply.Code == api.CodeDenied:
+		return f.fail(exitNoPermission, "%v", err)
+	case errors.As(err, &e) && e.Reply.Code == api.CodeNoQuorum:
+		return f.fail(exitTimeout, "%v", err)
+	case os.IsNotExist(err):
+		return f.fail(exitNoInput, "%v", err)
+	}
+	return f.fail(exitError, "%v", err)
+}
+
+// parse reads the options; done says that the tool has ended with the code.
+func (f *frame) parse(args []string, options []option) (rest []string, code int, done bool) {
+	var help, ver bool
+	verbose := func(string) error { return nil }
+	options = append(options, option{short: 'V', long: "verbose", help: "accepted; messages are complete anyway", set: verbose},
+		option{short: 'h', long: "help", help: "show this help", set: flag(&help)},
+		option{short: '$', long: "version", help: "show the version", set: flag(&ver)})
+	rest, err := parse(args, options)
+	switch {
+	case err != nil:
+		return nil, f.fail(exitUsage, "%v; see %s --help", err, f.name), true
+	case help:
+		io.WriteString(f.io.Out, f.name+": "+f.what+"\n\nUsage: "+f.name+" [OPTION...]\n\n"+usage(options))
+		return nil, exitOK, true
+	case ver:
+		fmt.Fprintln(f.io.Out, "Quorate", version.Version)
+		return nil, exitOK, true
+	}
+	return rest, 0, false
+}
