@@ -678,9 +678,11 @@ func (b *bench) apiWrite(m *machine, key, value string) error {
 	return err
 }
 
-// shellWrite is one write by a process of the shell, which is told the socket of the machine.
+// shellWrite is one write by a process of the shell, which is told the socket of the machine: an attribute of a
+// resource of each client's own, since two that change one object at a time get a conflict.
 func (b *bench) shellWrite(m *machine, key, value string) error {
-	cmd := exec.CommandContext(b.ctx, filepath.Join(b.bin, "crm"), "--socket", filepath.Join(m.root, "run", "api.sock"), "node", "attribute", m.name, "set", key, value)
+	resource := "s" + strings.TrimPrefix(key, registerName(0)[:len(registerName(0))-1])
+	cmd := exec.CommandContext(b.ctx, filepath.Join(b.bin, "crm"), "--socket", filepath.Join(m.root, "run", "api.sock"), "resource", "utilization", resource, "set", "lab", value)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
 	}
