@@ -141,7 +141,12 @@ func (a *assigner) originDiff(r *model.Resource, before, after model.Table, o mo
 		return
 	}
 	for i := range after {
-		if i >= len(before) || !after[i].Present || after[i].Score == before[i].Score {
+		if i >= len(before) || !after[i].Present {
+			continue
+		}
+		// A node that nothing was said about until now has no origin for the score that it is shown with.
+		shown := (before[i].Hidden || !before[i].Present) && !after[i].Hidden && after[i].Score != 0
+		if after[i].Score == before[i].Score && !shown {
 			continue
 		}
 		o.Number = after[i].Score - before[i].Score
