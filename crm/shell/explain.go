@@ -1,106 +1,121 @@
 package shell
 
 import (
-	"fmt"
+	"encoding/json"
 	"strings"
+	"time"
 
 	"github.com/quorate/quorate/crm/cib"
+	"github.com/quorate/quorate/crm/policy"
+	reasons "github.com/quorate/quorate/crm/policy/explain"
 	"github.com/quorate/quorate/crm/policy/model"
+	"github.com/quorate/quorate/crm/store/command"
 )
 
-// originNames say where a score comes from.
-var originNames = map[model.OriginKind]string{
-	model.OriginBase: "node", model.OriginLocation: "location", model.OriginStickiness: "stickiness", model.OriginFailures: "failures",
-	model.OriginColocation: "colocation", model.OriginDependent: "wish of a dependent", model.OriginFailedOperation: "failed operation",
-	model.OriginHealth: "node health", model.OriginTicket: "ticket", model.OriginDiscovery: "resource discovery",
-	model.OriginShutdownLock: "shutdown lock", model.OriginTargetRole: "target-role", model.OriginPromotion: "promotion",
-	model.OriginUnmanaged: "unmanaged", model.OriginInstance: "instance limit", model.OriginContainer: "container",
-	model.OriginMultiActive: "active more than once", model.OriginRemoved: "removed", model.OriginUtilization: "utilization",
-	model.OriginRole: "promoted role",
-}
-
-func scoreNumber(n int32) string {
-	switch {
-	case n >= model.Infinity:
-		return "INFINITY"
-	case n <= model.MinInfinity:
-		return "-INFINITY"
-	}
-	return fmt.Sprintf("%+d", n)
-}
-
+// cmdExplain says why a resource is where it is, or why it is (not) on one node.
 func (s *Shell) cmdExplain(c *call) error {
-	if err := c.want(1, 1); err != nil {
-		return err
+	var names, changes []string
+	scores, output := false, "text"
+	for i := 0; i < len(c.args); i++ {
+		name, value, has := strings.Cut(c.args[i], "=")
+		switch {
+		case c.args[i] == "--scores":
+			scores = true
+		case name == "--if" || name == "--output" || c.args[i] == "-o":
+			if !has {
+				if i++; i >= len(c.args) {
+					return c.usage("%s needs a value", name)
+				}
+				value = c.args[i]
+			}
+			if name == "--if" {
+				changes = append(changes, value)
+			} else {
+				output = value
+			}
+		case strings.HasPrefix(c.args[i], "-"):
+			return c.usage("unknown option %s", c.args[i])
+		default:
+			names = append(names, c.args[i])
+		}
+	}
+	if output != "text" && output != "json" {
+		return c.usage("unknown output %q: text or json", output)
+	}
+	if len(names) == 0 {
+		return c.usage("an argument is missing")
+	}
+	if len(names) > 2 {
+		return c.usage("%q is too much", names[2])
 	}
 	snap, err := s.connect().Load(c.ctx)
 	if err != nil {
 		return err
 	}
-	if _, err := mustFind(snap.doc, c.args[0]); err != nil {
-		return err
+	in := policy.Input{Document: snap.doc, Now: time.Now().UTC(), Quorate: true, Trace: model.Trace{Reasons: true}}
+	if snap.state != nil {
+		in.Document = command.PolicyDocument(snap.state, leaderOf(snap))
+	} else {
+		in.Quorate = snap.doc.Head.HaveQuorum == "" || cib.IsTrue(snap.doc.Head.HaveQuorum)
 	}
-	d, err := decideTraced(snap, snap.doc, model.Trace{Reasons: true})
+	for _, change := range changes {
+		state, err := policy.State(in)
+		if err != nil {
+			return err
+		}
+		if in.Document, err = reasons.WhatIf(in.Document, state, change, in.Now); err != nil {
+			return err
+		}
+	}
+	d, err := policy.Decide(in)
 	if err != nil {
 		return err
 	}
-	for _, r := range d.Cluster.All {
-		within := false
-		for x := r; x != nil; x = x.Parent {
-			within = within || x.ID == c.args[0] || x.ConfigID == c.args[0]
-		}
-		if !within || r.Kind != cib.Primitive && len(r.Origins) == 0 {
-			continue
-		}
-		s.printf("%s %s:", r.Kind, r.ID)
-		if r.Kind == cib.Primitive {
-			var now []string
-			for _, n := range r.Active {
-				now = append(now, n.Name)
-			}
-			s.printf(" now %s", orNone(strings.Join(now, ", ")))
-			if r.Assigned != nil {
-				s.printf(", wanted on %s as %s", r.Assigned.Name, r.Next)
-			} else if r.AssignedDone {
-				s.printf(", wanted nowhere")
-			}
-			if !r.Managed {
-				s.printf(" (unmanaged: it stays as it is)")
-			}
-		}
-		s.printf("\n")
-		for _, n := range d.Cluster.Nodes {
-			if n.Index >= len(r.Origins) || len(r.Origins[n.Index]) == 0 {
-				continue
-			}
-			total := int32(0)
-			var parts []string
-			for _, o := range r.Origins[n.Index] {
-				text := scoreNumber(o.Number) + " " + originNames[o.Kind]
-				if o.ID != "" {
-					text += " " + o.ID
-				}
-				if o.Text != "" {
-					text += " (" + o.Text + ")"
-				}
-				parts = append(parts, text)
-				if o.Kind != model.OriginRole {
-					total = model.AddScore(total, o.Number)
-				}
-			}
-			s.printf("  %-12s %10s  = %s\n", n.Name, strings.TrimPrefix(scoreNumber(total), "+"), strings.Join(parts, "; "))
-		}
+	id, node := names[0], ""
+	if len(names) == 2 {
+		node = names[1]
 	}
-	for _, a := range d.Cluster.Actions {
-		if a.Resource == nil || a.Optional || a.Reason == "" {
-			continue
+	list, err := reasons.Explain(d.Cluster, id, node)
+	if err != nil {
+		if _, missing := mustFind(snap.doc, id); missing != nil {
+			return missing
 		}
-		for x := a.Resource; x != nil; x = x.Parent {
-			if x.ID == c.args[0] || x.ConfigID == c.args[0] {
-				s.printf("%s of %s: %s\n", a.Task, a.Resource.ID, a.Reason)
-				break
-			}
+		return err
+	}
+	if output == "json" {
+		data, err := json.MarshalIndent(list, "", "  ")
+		if err != nil {
+			return err
 		}
+		s.printf("%s\n", data)
+		return nil
+	}
+	for i := range list {
+		s.printExplained(&list[i], scores)
 	}
 	return nil
+}
+
+func (s *Shell) printExplained(in *reasons.Instance, scores bool) {
+	wanted := "wanted nowhere"
+	if in.Wanted != "" {
+		wanted = "wanted on " + in.Wanted + " as " + in.Role
+	}
+	s.printf("%s: now on %s, %s\n", in.Resource, orNone(strings.Join(in.Active, ", ")), wanted)
+	for _, line := range in.Why {
+		s.printf("  %s\n", line)
+	}
+	for _, a := range in.Actions {
+		s.printf("  To do: %s\n", a)
+	}
+	if !scores {
+		return
+	}
+	for _, n := range in.Scores {
+		var parts []string
+		for _, p := range n.Contributions {
+			parts = append(parts, p.Words())
+		}
+		s.printf("  %-12s %10s  = %s\n", n.Node, reasons.Number(n.Score), orNone(strings.Join(parts, "; ")))
+	}
 }

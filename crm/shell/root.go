@@ -21,7 +21,8 @@ func root() *level {
 		{name: "import", args: "FILE", example: "crm import cib.xml", help: "take over a CIB of Pacemaker, with a report of what was translated", run: (*Shell).cmdImport},
 		{name: "diff", args: "FILE", example: "crm diff site.toml", help: "list the differences between the configuration and a file", run: (*Shell).cmdDiffFile},
 		{name: "revisions", args: "[NUMBER]", example: "crm revisions 10", help: "list the newest changes of the configuration: who, when, why", run: (*Shell).cmdRevisions},
-		{name: "explain", args: "RESOURCE", example: "crm explain web", help: "say why a resource is where it is: every score on every node, with its origin", run: (*Shell).cmdExplain, complete: completeResources},
+		{name: "explain", aliases: []string{"why", "why-not"}, args: "RESOURCE [NODE] [--scores] [--if CHANGE] [--output text|json]", example: "crm explain web beta --if 'node alpha standby'",
+			help: "say why a resource is where it is, or with NODE why it is or is not there", run: (*Shell).cmdExplain, complete: completeResources},
 		{name: "wait", args: "[--timeout TIME]", example: "crm wait --timeout 60s", help: "wait until the cluster has nothing more to do", run: (*Shell).cmdWait},
 	}}
 }
