@@ -393,16 +393,26 @@ func (b *bench) cold(all bool) (float64, error) {
 	}
 	var group sync.WaitGroup
 	errs := make([]error, len(b.nodes))
+	start := mono()
 	for i, m := range b.nodes {
 		group.Go(func() { errs[i] = b.on(m) })
 	}
 	group.Wait()
-	began := time.Now()
 	if err := errors.Join(errs...); err != nil {
 		return 0, err
 	}
+	// Counted from the launch of the first daemon, as the ledger has it.
+	records, err := readLedger(b.ledger())
+	if err != nil {
+		return 0, err
+	}
+	first := slices.IndexFunc(records, func(r Record) bool { return r.Kind == KindOn && r.At >= start })
+	if first < 0 {
+		return 0, errors.New("no machine was started")
+	}
+	began := time.Now().Add(-time.Duration(mono() - records[first].At))
 	var at time.Time
-	err := b.poll(b.ctx, 60*time.Second, "resources to be active", func() error {
+	err = b.poll(b.ctx, 60*time.Second, "resources to be active", func() error {
 		var times []time.Time
 		for _, by := range b.stamps() {
 			for _, t := range by {
