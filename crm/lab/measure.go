@@ -276,8 +276,7 @@ func (b *bench) place(to *machine) (time.Duration, error) {
 	if err := b.propose(change); err != nil {
 		return 0, err
 	}
-	at, err := b.elsewhere([]string{"s0"}, b.other(to), 10*time.Second)
-	if err != nil {
+	if _, err := b.elsewhere([]string{"s0"}, b.other(to), 10*time.Second); err != nil {
 		return 0, err
 	}
 	for b.stamps()["s0"][to.name].IsZero() {
@@ -290,7 +289,7 @@ func (b *bench) place(to *machine) (time.Duration, error) {
 			return 0, err
 		}
 	}
-	at = b.stamps()["s0"][to.name]
+	at := b.stamps()["s0"][to.name]
 	change.Object = nil
 	return at.Sub(began), b.propose(change)
 }
