@@ -696,7 +696,8 @@ func (l *Log) Close() error {
 		err = errors.Join(err, l.file.Sync())
 	}
 	l.broken = ErrClosed
-	return errors.Join(err, l.file.Close(), l.lock.Close())
+	// Closing alone would leave the lock to a child that was forked meanwhile, until it executes its program.
+	return errors.Join(err, l.file.Close(), unix.Flock(int(l.lock.Fd()), unix.LOCK_UN), l.lock.Close())
 }
 
 // canonical encodes a value that went through normal.

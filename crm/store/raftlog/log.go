@@ -911,7 +911,8 @@ func (l *Log) Close() error {
 	l.err = ErrClosed
 	l.mu.Unlock()
 	err := l.db.Close()
-	if cerr := l.lock.Close(); err == nil {
+	// Closing alone would leave the lock to a child that was forked meanwhile, until it executes its program.
+	if cerr := errors.Join(syscall.Flock(int(l.lock.Fd()), syscall.LOCK_UN), l.lock.Close()); err == nil {
 		err = cerr
 	}
 	return err
