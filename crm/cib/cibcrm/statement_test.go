@@ -364,7 +364,9 @@ func TestQuote_Property(t *testing.T) {
 	})
 }
 
-// FuzzParse reads any text: no panic, and what is accepted is printed as text that gives the same again.
+// FuzzParse reads any text: no panic, and what is accepted is printed as text that gives the same again. Where the text
+// itself gives one id to two things, cib.Check refuses the commit, and the order of printing need not be one that can be
+// read.
 func FuzzParse(f *testing.F) {
 	f.Add(base)
 	if data, err := os.ReadFile(filepath.Join("testdata", "statements.txt")); err == nil {
@@ -376,6 +378,14 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		c, err := load(text)
 		if err != nil {
+			return
+		}
+		seen, twice := make(map[string]bool), false
+		cib.EachID(c, func(id, _ string, _ cib.Pos) { twice, seen[id] = twice || seen[id], true })
+		if twice {
+			if !cib.HasErrors(cib.Check(&cib.Document{Config: *c})) {
+				t.Fatalf("cib.Check accepts an id that is given twice\n%s", text)
+			}
 			return
 		}
 		first := Print(c, PrintOptions{})
