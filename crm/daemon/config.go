@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/BurntSushi/toml"
+
+	"github.com/quorate/quorate/crm/cib"
 )
 
 // Paths are the folders of one node. One setting, the root, moves all of them, so that several nodes and
@@ -144,38 +146,10 @@ func lineOf(text string, key toml.Key) int {
 	return 1
 }
 
-// nearest names the valid key that is most like the given one; "" when none is near.
+// nearest names the valid key that is most like the given one, or all of them when none is near.
 func nearest(key string, valid []string) string {
-	best, at := "", len(key)/2+1
-	for _, v := range valid {
-		if d := distance(key, v); d < at {
-			best, at = v, d
-		}
+	if best := cib.Nearest(key, valid); best != "" {
+		return fmt.Sprintf("; did you mean %q?", best)
 	}
-	if best == "" {
-		return "; valid are " + strings.Join(valid, ", ")
-	}
-	return fmt.Sprintf("; did you mean %q?", best)
-}
-
-// distance is the number of single-character edits between a and b.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		diagonal := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			above := row[j]
-			row[j] = min(row[j]+1, row[j-1]+1, diagonal+cost)
-			diagonal = above
-		}
-	}
-	return row[len(b)]
+	return "; valid are " + strings.Join(valid, ", ")
 }
