@@ -46,6 +46,7 @@ lint: ## staticcheck, pinned
 race: ## the race detector over the packages with goroutines (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race ./transport/... ./agents/... ./crm/store/... ./crm/api/... ./crm/daemon/... ./crm/audit/...
 
+# Not in .ci/run: what chance finds must not decide whether a commit passes. The gate runs the seeds and all that was found.
 fuzz: ## every fuzz target for FUZZTIME (default 10s) each
 	@FUZZTIME=$${FUZZTIME:-10s} sh .ci/fuzz
 
