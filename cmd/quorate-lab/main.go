@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -54,8 +55,8 @@ func main() {
 				Action: run,
 			},
 			{
-				Name: "measure", Usage: "take the figures of docs/performance.md; needs root",
-				Description: "Example: quorate-lab measure --timing fast --document docs/performance.md",
+				Name: "measure", Usage: "take the figures of docs/performance.md; needs root", ArgsUsage: "[PART...]",
+				Description: "Example: quorate-lab measure --timing fast --document docs/performance.md\nParts: " + strings.Join(lab.Parts(), ", "),
 				Flags: append(clusterFlags(),
 					&cli.IntFlag{Name: "times", Value: 10, Usage: "how often each figure is taken"},
 					&cli.StringFlag{Name: "document", Usage: "file whose section of this profile is replaced"}),
@@ -149,7 +150,7 @@ func measure(c *cli.Context) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	return lab.Measure(ctx, lab.MeasureConfig{Times: c.Int("times"), Document: c.String("document"), RunConfig: lab.RunConfig{Bin: filepath.Dir(self),
-		Dir: c.String("dir"), Nodes: c.Int("nodes"), Profile: c.String("timing"), Out: os.Stdout}})
+		Dir: c.String("dir"), Nodes: c.Int("nodes"), Profile: c.String("timing"), Cases: c.Args().Slice(), Out: os.Stdout}})
 }
 
 func demo(c *cli.Context) error {

@@ -51,6 +51,8 @@ type Leader struct {
 
 	decided     uint64 // StatusRevision of the state that was decided on
 	dirty       bool   // something unexpected happened since
+	configured  bool   // the configuration was changed since; see configPause
+	decidedAt   time.Duration
 	graph       *transition.Graph
 	progress    *transition.Progress
 	transition  uint64
@@ -90,6 +92,10 @@ type DecisionRecord struct {
 // with startup-fencing, fences them): the property dc-deadtime, 20 s by default as in Pacemaker.
 const startupGrace = 20 * time.Second
 
+// configPause is the least time between two decisions of which the second is only for a change of the configuration:
+// a burst of changes costs a decision now and then, not one for each. What happens to nodes and resources never waits.
+const configPause = 10 * time.Millisecond
+
 // NewLeader begins the duties of term at now (monotonic).
 func NewLeader(cfg LeaderConfig, term uint64, now time.Duration) *Leader {
 	if cfg.Decide == nil {
@@ -122,8 +128,12 @@ func (l *Leader) Applied(s *command.State, outcomes []command.Outcome) {
 			l.finished(o)
 			continue
 		}
-		if o.Kind != command.KindDispatch && (o.DecisionNeeded || o.ConfigChanged || o.MembersChanged) {
+		switch {
+		case o.Kind == command.KindDispatch:
+		case o.DecisionNeeded || o.MembersChanged:
 			l.dirty = true
+		case o.ConfigChanged:
+			l.configured = true
 		}
 	}
 }
@@ -181,12 +191,15 @@ func (l *Leader) Tick(now time.Duration, wall time.Time) {
 		l.recheckAt = time.Time{}
 		l.dirty = true
 	}
+	if l.configured && now >= l.decidedAt+configPause {
+		l.dirty = true
+	}
 	// A transition that has run out is checked: the policy must have nothing more to do.
-	if !l.dirty && l.progress != nil && l.progress.InFlight() == 0 && l.state.StatusRevision > l.decided && !l.moves() {
+	if !l.dirty && !l.configured && l.progress != nil && l.progress.InFlight() == 0 && l.state.StatusRevision > l.decided && !l.moves() {
 		l.dirty = true
 	}
 	if l.dirty {
-		l.decide(wall)
+		l.decide(now, wall)
 	}
 	l.walk(wall)
 }
@@ -203,15 +216,19 @@ func (l *Leader) moves() bool {
 
 // Idle reports whether nothing is under way and the last decision had nothing to do.
 func (l *Leader) Idle() bool {
-	return l.progress != nil && !l.dirty && !l.dispatching && !l.nodesAsked && len(l.inFlight) == 0 &&
+	return l.progress != nil && !l.dirty && !l.configured && !l.dispatching && !l.nodesAsked && len(l.inFlight) == 0 &&
 		len(l.state.Pending) == 0 && l.progress.Left() == 0 && l.state.StatusRevision <= l.decided
 }
 
 // Deadline is the wall time at which Tick matters although nothing happens; zero = never.
 func (l *Leader) Deadline() time.Time { return l.recheckAt }
 
-// WaitsUntil is the monotonic time until which the first decision waits for members never seen; 0 = none.
+// WaitsUntil is the monotonic time until which the first decision waits for members never seen, or the next one
+// for more changes of the configuration; 0 = none.
 func (l *Leader) WaitsUntil() time.Duration {
+	if l.configured && l.progress != nil && !l.dispatching && !l.nodesAsked && l.mayDecide(0) {
+		return l.decidedAt + configPause
+	}
 	if l.state != nil && l.progress == nil && l.unseen() {
 		return l.started + startupGrace
 	}
@@ -315,8 +332,8 @@ func (l *Leader) propose(e *command.Entry, wall time.Time) {
 
 // decide asks the policy and replaces the present transition. What runs already and is still wanted stays
 // valid; notifications of the highest priority of the old one still go out.
-func (l *Leader) decide(wall time.Time) {
-	l.dirty = false
+func (l *Leader) decide(now time.Duration, wall time.Time) {
+	l.dirty, l.configured, l.decidedAt = false, false, now
 	l.decided = l.state.StatusRevision
 	doc := command.PolicyDocument(l.state, l.cfg.Node)
 	rec := DecisionRecord{Index: l.state.Index, Now: wall, Quorate: true, Document: doc}
@@ -392,7 +409,7 @@ func (l *Leader) walk(wall time.Time) {
 	for _, t := range l.tails {
 		l.pass(&d, t.progress, t.transition, t.inFlight)
 	}
-	if !l.dirty {
+	if !l.dirty && !l.configured {
 		l.pass(&d, l.progress, l.transition, l.inFlight)
 	}
 	l.releaseLeft(wall)

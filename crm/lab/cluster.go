@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -86,6 +87,7 @@ type clusterConfig struct {
 	dir     string // empty folder on a real disk
 	profile profile
 	seed    uint64
+	level   string // of the daemons' logs; "" = debug
 	def     string // definition in TOML; BASE stands for the folder
 }
 
@@ -113,8 +115,8 @@ func newCluster(ctx context.Context, cfg clusterConfig) (*cluster, error) {
 		if err := os.MkdirAll(etc, 0o755); err != nil {
 			return nil, err
 		}
-		text := fmt.Sprintf("user = \"root\"\nlog-level = \"debug\"\nagent-dirs = [%q]\nfence-dirs = [%q]\ntool-dir = %q\n",
-			filepath.Join(cfg.dir, "agents", "ocf"), filepath.Join(cfg.dir, "agents", "fence"), cfg.bin)
+		text := fmt.Sprintf("user = \"root\"\nlog-level = %q\nagent-dirs = [%q]\nfence-dirs = [%q]\ntool-dir = %q\n",
+			cmp.Or(cfg.level, "debug"), filepath.Join(cfg.dir, "agents", "ocf"), filepath.Join(cfg.dir, "agents", "fence"), cfg.bin)
 		if err := os.WriteFile(filepath.Join(etc, "quorated.toml"), []byte(text), 0o600); err != nil {
 			return nil, err
 		}

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/quorate/quorate/crm/cib"
@@ -21,8 +22,8 @@ import (
 
 // MeasureConfig says what to measure.
 type MeasureConfig struct {
-	RunConfig
-	Times int // how often each figure is taken; 0 = 10
+	RunConfig     // Cases are names of parts; none = all
+	Times     int // how often each figure is taken; 0 = 10
 	// Document is the file that the table is written to; "" = none.
 	Document string
 }
@@ -149,7 +150,7 @@ func withBench(ctx context.Context, cfg *MeasureConfig, n int, interval string, 
 		return err
 	}
 	prof := profiles[cfg.Profile]
-	c, err := newCluster(ctx, clusterConfig{nodes: cfg.Nodes, bin: cfg.Bin, dir: dir, profile: prof, seed: cfg.Seed, def: stamped(cfg.Nodes, n, prof.name, interval, grouped)})
+	c, err := newCluster(ctx, clusterConfig{nodes: cfg.Nodes, bin: cfg.Bin, dir: dir, profile: prof, seed: cfg.Seed, level: "info", def: stamped(cfg.Nodes, n, prof.name, interval, grouped)})
 	if err != nil {
 		return err
 	}
@@ -439,120 +440,26 @@ func Measure(ctx context.Context, cfg MeasureConfig) error {
 	if cfg.Times == 0 {
 		cfg.Times = 10
 	}
+	chosen, err := choose(cfg.Cases)
+	if err != nil {
+		return err
+	}
 	began := time.Now()
-	few := max(1, cfg.Times/2)
-	lim := func(def, fast float64) map[string]float64 {
-		out := map[string]float64{}
-		if def > 0 {
-			out["default"] = def
-		}
-		if fast > 0 {
-			out["fast"] = fast
-		}
-		return out
+	setting, err := surroundings(cfg.Dir)
+	if err != nil {
+		return err
 	}
-	var rows []*figure
-	add := func(name, unit string, limit map[string]float64) *figure {
-		f := &figure{name: name, unit: unit, limit: limit}
-		rows = append(rows, f)
-		return f
+	r := &report{cfg: &cfg, few: max(1, cfg.Times/2)}
+	for _, p := range chosen {
+		r.failed = append(r.failed, withBench(ctx, &cfg, p.resources, p.interval, p.grouped, func(b *bench) error {
+			p.take(r, b)
+			return nil
+		}))
 	}
-	var failed []error
-	step := func(f *figure, err error) {
-		if err != nil {
-			failed = append(failed, err)
-			fmt.Fprintf(cfg.Out, "failed: %v\n", err)
-			return
-		}
-		fmt.Fprintln(cfg.Out, f.row(cfg.Profile))
-	}
-	group := func(err error) {
-		if err != nil {
-			failed = append(failed, err)
-			fmt.Fprintf(cfg.Out, "failed: %v\n", err)
-		}
-	}
-	group(withBench(ctx, &cfg, 1, "1s", false, func(b *bench) error {
-		f := add("three daemons launched to first resource active", "s", lim(2, 0.7))
-		step(f, b.takes(f, cfg.Times, func(int) (float64, error) { return b.cold(false) }))
-		f = add("power off of a node that does not lead, to its resource active elsewhere", "s", lim(1.9, 0.35))
-		step(f, b.takes(f, cfg.Times, func(int) (float64, error) { return b.down(false, false) }))
-		f = add("the same for the leader", "s", lim(2.2, 0.5))
-		step(f, b.takes(f, cfg.Times, func(int) (float64, error) { return b.down(true, false) }))
-		f = add("node cut off, to its resource active elsewhere", "s", lim(1.9, 0.35))
-		step(f, b.takes(f, cfg.Times, func(int) (float64, error) { return b.down(false, true) }))
-		f = add("resource died at moments spread over its 1 s monitor interval, to active again", "s", lim(0.6, 0))
-		step(f, b.takes(f, cfg.Times, func(i int) (float64, error) {
-			time.Sleep(time.Duration(i) * time.Second / time.Duration(cfg.Times))
-			m := b.holder()
-			began := time.Now()
-			if err := os.Remove(filepath.Join(b.dir, "stamps", m.name, "s0")); err != nil {
-				return 0, err
-			}
-			last, err := b.elsewhere([]string{"s0"}, nil, 10*time.Second)
-			return last.Sub(began).Seconds(), err
-		}))
-		f = add("move by a constraint, to active elsewhere", "s", lim(0.1, 0))
-		step(f, b.takes(f, cfg.Times, func(int) (float64, error) {
-			took, err := b.place(b.other(b.holder()))
-			return took.Seconds(), err
-		}))
-		f = add("standby of the active node by crm, to active elsewhere", "s", lim(0.1, 0))
-		step(f, b.takes(f, cfg.Times, func(int) (float64, error) {
-			m := b.holder()
-			began := time.Now()
-			if _, err := b.crm(b.other(m), "node", "standby", m.name); err != nil {
-				return 0, err
-			}
-			last, err := b.elsewhere([]string{"s0"}, m, 10*time.Second)
-			if err != nil {
-				return 0, err
-			}
-			_, err = b.crm(b.other(m), "node", "online", m.name)
-			return last.Sub(began).Seconds(), err
-		}))
-		return nil
-	}))
-	group(withBench(ctx, &cfg, 20, "10s", true, func(b *bench) error {
-		f := add("group of 20 active elsewhere after power off", "s", lim(2.6, 1))
-		step(f, b.takes(f, few, func(int) (float64, error) { return b.down(false, false) }))
-		return nil
-	}))
-	group(withBench(ctx, &cfg, 100, "10s", false, func(b *bench) error {
-		f := add("100 resources: one node's third active elsewhere after power off", "s", lim(3, 1.5))
-		step(f, b.takes(f, few, func(int) (float64, error) { return b.down(false, false) }))
-		f = add("100 resources: cold start of all", "s", lim(5, 0))
-		step(f, b.takes(f, few, func(int) (float64, error) { return b.cold(true) }))
-		f = add("resident memory of our processes on a node, 100 resources", "MB", lim(60, 60))
-		step(f, b.takes(f, len(b.nodes), func(i int) (float64, error) { return b.memory(b.nodes[i%len(b.nodes)]) }))
-		f = add("CPU of our processes on an idle node, 100 resources", "% of a core", lim(1, 2))
-		with := add("the same with the agents' own", "% of a core", lim(1.9, 0))
-		step(f, b.takes(f, len(b.nodes), func(i int) (float64, error) {
-			ours, all, err := b.cpu(b.nodes[i%len(b.nodes)], 10*time.Second)
-			with.values = append(with.values, all)
-			return ours, err
-		}))
-		step(with, nil)
-		write := func(clients int, floor bool, f *figure, one func(m *machine, key, value string) error) {
-			f.floor = floor
-			step(f, b.takes(f, few, func(int) (float64, error) {
-				rate, p50, err := b.writes(clients, 2*time.Second, one)
-				if floor {
-					return rate, err
-				}
-				return float64(p50.Microseconds()) / 1000, err
-			}))
-		}
-		write(16, true, add("acknowledged configuration writes, 16 clients", "1/s", lim(2000, 0)), b.apiWrite)
-		write(1, false, add("configuration write of one client, p50", "ms", lim(5, 0)), b.apiWrite)
-		write(16, true, add("the same by a shell command each, 16 at a time", "1/s", lim(200, 0)), b.shellWrite)
-		write(1, false, add("the same by one shell command after the other, p50", "ms", lim(10, 0)), b.shellWrite)
-		return nil
-	}))
-	table := fmt.Sprintf("%d machines, timing %s, %s, %d cores, taken %s in %v. Lab held up more than %v: repeated, see column.\n\n", cfg.Nodes, cfg.Profile,
-		runtime.Version(), runtime.NumCPU(), began.UTC().Format("2006-01-02"), time.Since(began).Round(time.Second), profiles[cfg.Profile].late)
+	table := fmt.Sprintf("%d machines, timing %s, log level info, %s, %s, taken %s in %v. Lab held up more than %v: repeated, see column.\n\n",
+		cfg.Nodes, cfg.Profile, runtime.Version(), setting, began.UTC().Format("2006-01-02"), time.Since(began).Round(time.Second), profiles[cfg.Profile].late)
 	table += "| what | unit | limit | median | worst | runs | repeated | |\n|---|---|---|---|---|---|---|---|\n"
-	for _, f := range rows {
+	for _, f := range r.rows {
 		table += f.row(cfg.Profile) + "\n"
 	}
 	fmt.Fprintf(cfg.Out, "\n%s", table)
@@ -561,7 +468,179 @@ func Measure(ctx context.Context, cfg MeasureConfig) error {
 			return err
 		}
 	}
-	return errors.Join(failed...)
+	return errors.Join(r.failed...)
+}
+
+// report collects the rows of the table.
+type report struct {
+	cfg    *MeasureConfig
+	few    int // how often costly figures are taken
+	rows   []*figure
+	failed []error
+}
+
+// add begins a row. The limits are of the profiles default and fast; 0 = none.
+func (r *report) add(name, unit string, def, fast float64) *figure {
+	f := &figure{name: name, unit: unit, limit: map[string]float64{}}
+	if def > 0 {
+		f.limit["default"] = def
+	}
+	if fast > 0 {
+		f.limit["fast"] = fast
+	}
+	r.rows = append(r.rows, f)
+	return f
+}
+
+// take fills a row and prints it; the other rows are taken although one fails.
+func (r *report) take(b *bench, f *figure, times int, one func(i int) (float64, error)) {
+	if err := b.takes(f, times, one); err != nil {
+		r.failed = append(r.failed, err)
+		fmt.Fprintf(r.cfg.Out, "failed: %v\n", err)
+		return
+	}
+	fmt.Fprintln(r.cfg.Out, f.row(r.cfg.Profile))
+}
+
+// part is a set of figures that are taken of one cluster.
+type part struct {
+	name      string
+	resources int
+	interval  string
+	grouped   bool
+	take      func(r *report, b *bench)
+}
+
+var parts = []part{
+	{"failover", 1, "1s", false, failovers},
+	{"group", 20, "10s", true, func(r *report, b *bench) {
+		r.take(b, r.add("group of 20 active elsewhere after power off", "s", 2.6, 1), r.few, func(int) (float64, error) { return b.down(false, false) })
+	}},
+	{"hundred", 100, "10s", false, hundred},
+	{"idle", 100, "30s", false, idle},
+	{"writes", 100, "10s", false, writes},
+}
+
+// Parts are the names of what Measure can be told to take alone.
+func Parts() []string {
+	var names []string
+	for _, p := range parts {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+func choose(names []string) ([]part, error) {
+	if len(names) == 0 {
+		return parts, nil
+	}
+	var out []part
+	for _, name := range names {
+		at := slices.IndexFunc(parts, func(p part) bool { return p.name == name })
+		if at < 0 {
+			return nil, fmt.Errorf("no part %q: there are %s", name, strings.Join(Parts(), ", "))
+		}
+		out = append(out, parts[at])
+	}
+	return out, nil
+}
+
+func failovers(r *report, b *bench) {
+	r.take(b, r.add("three daemons launched to first resource active", "s", 2, 0.7), r.cfg.Times, func(int) (float64, error) { return b.cold(false) })
+	r.take(b, r.add("power off of a node that does not lead, to its resource active elsewhere", "s", 1.9, 0.35), r.cfg.Times,
+		func(int) (float64, error) { return b.down(false, false) })
+	r.take(b, r.add("the same for the leader", "s", 2.2, 0.5), r.cfg.Times, func(int) (float64, error) { return b.down(true, false) })
+	r.take(b, r.add("node cut off, to its resource active elsewhere", "s", 1.9, 0.35), r.cfg.Times, func(int) (float64, error) { return b.down(false, true) })
+	r.take(b, r.add("resource died at moments spread over its 1 s monitor interval, to active again", "s", 0.6, 0), r.cfg.Times, func(i int) (float64, error) {
+		time.Sleep(time.Duration(i) * time.Second / time.Duration(r.cfg.Times))
+		m := b.holder()
+		began := time.Now()
+		if err := os.Remove(filepath.Join(b.dir, "stamps", m.name, "s0")); err != nil {
+			return 0, err
+		}
+		last, err := b.elsewhere([]string{"s0"}, nil, 10*time.Second)
+		return last.Sub(began).Seconds(), err
+	})
+	r.take(b, r.add("move by a constraint, to active elsewhere", "s", 0.1, 0), r.cfg.Times, func(int) (float64, error) {
+		took, err := b.place(b.other(b.holder()))
+		return took.Seconds(), err
+	})
+	r.take(b, r.add("standby of the active node by crm, to active elsewhere", "s", 0.1, 0), r.cfg.Times, func(int) (float64, error) {
+		m := b.holder()
+		began := time.Now()
+		if _, err := b.crm(b.other(m), "node", "standby", m.name); err != nil {
+			return 0, err
+		}
+		last, err := b.elsewhere([]string{"s0"}, m, 10*time.Second)
+		if err != nil {
+			return 0, err
+		}
+		_, err = b.crm(b.other(m), "node", "online", m.name)
+		return last.Sub(began).Seconds(), err
+	})
+}
+
+func hundred(r *report, b *bench) {
+	r.take(b, r.add("100 resources: one node's third active elsewhere after power off", "s", 3, 1.5), r.few, func(int) (float64, error) { return b.down(false, false) })
+	r.take(b, r.add("100 resources: cold start of all", "s", 5, 0), r.few, func(int) (float64, error) { return b.cold(true) })
+}
+
+func idle(r *report, b *bench) {
+	r.take(b, r.add("resident memory of our processes on a node, 100 resources", "MB", 60, 60), len(b.nodes), func(i int) (float64, error) { return b.memory(b.nodes[i%len(b.nodes)]) })
+	f := r.add("CPU of our processes on an idle node, 100 resources", "% of a core", 1, 2)
+	with := r.add("the same with the agents' own", "% of a core", 1.9, 0)
+	r.take(b, f, len(b.nodes), func(i int) (float64, error) {
+		ours, all, err := b.cpu(b.nodes[i%len(b.nodes)], 20*time.Second)
+		with.values = append(with.values, all)
+		return ours, err
+	})
+	fmt.Fprintln(r.cfg.Out, with.row(r.cfg.Profile))
+}
+
+func writes(r *report, b *bench) {
+	take := func(name, unit string, limit float64, clients int, one func(m *machine, key, value string) error) {
+		f := r.add(name, unit, limit, 0)
+		f.floor = clients > 1
+		r.take(b, f, r.few, func(int) (float64, error) {
+			rate, p50, err := b.writes(clients, 2*time.Second, one)
+			if f.floor {
+				return rate, err
+			}
+			return float64(p50.Microseconds()) / 1000, err
+		})
+	}
+	take("acknowledged configuration writes, 16 clients", "1/s", 2000, 16, b.apiWrite)
+	take("configuration write of one client, p50", "ms", 5, 1, b.apiWrite)
+	take("the same by a shell command each, 16 at a time", "1/s", 200, 16, b.shellWrite)
+	take("the same by one shell command after the other, p50", "ms", 10, 1, b.shellWrite)
+}
+
+// surroundings says on what the figures were taken: processors, load, and what a synced write costs on the disk.
+func surroundings(dir string) (string, error) {
+	load := "?"
+	if data, err := os.ReadFile("/proc/loadavg"); err == nil {
+		load, _, _ = strings.Cut(string(data), " ")
+	}
+	f, err := os.CreateTemp(dir, "quorate-sync-")
+	if err != nil {
+		return "", err
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	var times []time.Duration
+	block := make([]byte, 4096)
+	for i := range 101 {
+		if _, err := f.WriteAt(block, int64(i)*4096); err != nil {
+			return "", err
+		}
+		began := time.Now()
+		if err := syscall.Fdatasync(int(f.Fd())); err != nil {
+			return "", err
+		}
+		times = append(times, time.Since(began))
+	}
+	slices.Sort(times)
+	return fmt.Sprintf("%d cores at load %s before, fdatasync %.2f ms", runtime.NumCPU(), load, float64(times[50].Microseconds())/1000), nil
 }
 
 // writeSection puts a table between its marks in a document.

@@ -434,9 +434,7 @@ func (n *Node) applied(a applied) {
 		if o.Err != nil {
 			n.note(Warn, "entry refused", "kind", int(o.Kind), "error", o.Err)
 		}
-		if o.MembersChanged || o.ConfigChanged {
-			n.out.MembersChanged = true
-		}
+		n.out.MembersChanged = n.out.MembersChanged || o.MembersChanged
 	}
 	if a.conf {
 		n.out.MembersChanged = true

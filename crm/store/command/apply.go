@@ -18,8 +18,8 @@ type Outcome struct {
 	// refusals.
 	Err error
 
-	ConfigChanged  bool // the configuration, so that validation, agents and links may be affected
-	MembersChanged bool
+	ConfigChanged  bool // the configuration, so that validation and agents may be affected
+	MembersChanged bool // members, or the settings of nodes, links and timings
 	// DecisionNeeded says that something changed which a decision depends on.
 	DecisionNeeded bool
 	// Dispatched and Results are filled for entries of these kinds.

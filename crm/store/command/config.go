@@ -66,6 +66,7 @@ func (n *State) config(e *Entry, out *Outcome) error {
 	}
 	n.Changes = appendBounded(n.Changes, rec, maxChanges)
 	out.ConfigChanged = true
+	out.MembersChanged = slices.ContainsFunc(c.Changes, func(c cib.Change) bool { return c.Kind == cib.KindNode || c.Kind == cib.KindCluster })
 	return nil
 }
 
