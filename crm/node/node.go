@@ -238,7 +238,7 @@ func (n *Node) NextTick() membership.Instant {
 	if t, ok := n.con.nextAsk(); ok {
 		next = min(next, t)
 	}
-	if n.leader != nil {
+	if n.leader != nil && n.mem.majority() { // else its time does not come; see work
 		if at := n.leader.Deadline(); !at.IsZero() {
 			next = min(next, n.now.Add(max(0, at.Sub(n.wall))))
 		}
