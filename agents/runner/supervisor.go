@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/quorate/quorate/agents/subprocess"
+	"github.com/quorate/quorate/crm/lockfile"
 )
 
 // Times of the Supervisor.
@@ -196,7 +197,7 @@ var ErrRunning = errors.New("quorated is running already")
 type API struct {
 	File *os.File // for Process.API
 	path string
-	lock *os.File
+	lock *lockfile.Lock
 }
 
 // ListenAPI opens the API socket with the given mode (0660 or 0666: who may connect is then decided by the
@@ -212,21 +213,16 @@ func ListenAPI(path string, mode os.FileMode) (*API, error) {
 	if err := subprocess.CurrentOwner().CheckAbove(filepath.Dir(path)); err != nil {
 		return nil, fmt.Errorf("API socket: %w", err)
 	}
-	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("API socket: %w", err)
+	lock, err := lockfile.Take(path + ".lock")
+	if errors.Is(err, lockfile.ErrLocked) {
+		return nil, fmt.Errorf("API socket %s: %w", path, ErrRunning)
 	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		lock.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("API socket %s: %w", path, ErrRunning)
-		}
+	if err != nil {
 		return nil, fmt.Errorf("API socket: %w", err)
 	}
 	api, err := listen(path, mode)
 	if err != nil {
-		lock.Close()
-		return nil, fmt.Errorf("API socket: %w", err)
+		return nil, errors.Join(fmt.Errorf("API socket: %w", err), lock.Release())
 	}
 	api.lock = lock
 	return api, nil
@@ -264,5 +260,5 @@ func (a *API) Close() error {
 	if rmErr := os.Remove(a.path); !errors.Is(rmErr, fs.ErrNotExist) {
 		err = errors.Join(err, rmErr)
 	}
-	return errors.Join(err, a.lock.Close())
+	return errors.Join(err, a.lock.Release())
 }

@@ -284,7 +284,9 @@ func TestListenAPI_Refused(t *testing.T) {
 	}
 	// A runner that died leaves its socket; the next one takes its place.
 	api.File.Close()
-	api.lock.Close()
+	if err := api.lock.Release(); err != nil {
+		t.Fatal(err)
+	}
 	if api, err = ListenAPI(path, 0o660); err != nil {
 		t.Fatalf("after a crash: ListenAPI() = %v", err)
 	}

@@ -63,6 +63,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/quorate/quorate/crm/lockfile"
 )
 
 // Limits and defaults.
@@ -177,7 +179,7 @@ type file interface {
 // Log is an open audit log.
 type Log struct {
 	cfg  Config
-	lock *os.File
+	lock *lockfile.Lock
 
 	// writing guards everything down to the blank line, and is held while a record is written.
 	writing   sync.Mutex
@@ -212,24 +214,19 @@ func Open(cfg Config) (*Log, error) {
 	if info.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("open audit log: %s has mode %04o: others must have no right in it, run chmod 700", cfg.Dir, info.Mode().Perm())
 	}
-	lock, err := os.OpenFile(filepath.Join(cfg.Dir, "lock"), os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
+	lock, err := lockfile.Take(filepath.Join(cfg.Dir, "lock"))
+	if errors.Is(err, lockfile.ErrLocked) {
+		return nil, fmt.Errorf("open %s: %w", cfg.Dir, ErrLocked)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open audit log: %w", err)
-	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		lock.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("open %s: %w", cfg.Dir, ErrLocked)
-		}
-		return nil, fmt.Errorf("lock audit log: %w", err)
 	}
 	l := &Log{cfg: cfg, lock: lock, prev: zeroHash, torn: -1, wake: make(chan struct{}, 1)}
 	if err := l.resume(); err != nil {
 		if l.file != nil {
 			l.file.Close()
 		}
-		lock.Close()
-		return nil, err
+		return nil, errors.Join(err, lock.Release())
 	}
 	return l, nil
 }
@@ -696,8 +693,7 @@ func (l *Log) Close() error {
 		err = errors.Join(err, l.file.Sync())
 	}
 	l.broken = ErrClosed
-	// Closing alone would leave the lock to a child that was forked meanwhile, until it executes its program.
-	return errors.Join(err, l.file.Close(), unix.Flock(int(l.lock.Fd()), unix.LOCK_UN), l.lock.Close())
+	return errors.Join(err, l.file.Close(), l.lock.Release())
 }
 
 // canonical encodes a value that went through normal.

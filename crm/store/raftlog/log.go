@@ -11,7 +11,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -19,6 +18,7 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/quorate/quorate/crm/lockfile"
 	"github.com/quorate/quorate/crm/store/replica"
 	"github.com/quorate/quorate/membership"
 )
@@ -101,7 +101,7 @@ func (v *view) cacheFirst() uint64 { return v.last + 1 - uint64(len(v.cache)) }
 type Log struct {
 	dir        string
 	cacheBytes int
-	lock       *os.File
+	lock       *lockfile.Lock
 	db         *bolt.DB
 
 	saving sync.Mutex // held during a whole Save, Retire or Close; guards db's write side
@@ -134,13 +134,13 @@ func Create(dir string, id Identity, first *replica.Save, opt Options) (*Log, er
 	}
 	l, err := create(dir, lock, id, first, opt)
 	if err != nil {
-		lock.Close()
+		_ = lock.Release()
 		return nil, err
 	}
 	return l, nil
 }
 
-func create(dir string, lock *os.File, id Identity, first *replica.Save, opt Options) (*Log, error) {
+func create(dir string, lock *lockfile.Lock, id Identity, first *replica.Save, opt Options) (*Log, error) {
 	name := filepath.Join(dir, logFile)
 	if _, err := os.Lstat(name); err == nil {
 		return nil, fmt.Errorf("create raft log in %s: %w", dir, ErrExists)
@@ -194,13 +194,13 @@ func Open(dir string, opt Options) (*Log, error) {
 	}
 	l, err := open(dir, lock, opt)
 	if err != nil {
-		lock.Close()
+		_ = lock.Release()
 		return nil, err
 	}
 	return l, nil
 }
 
-func open(dir string, lock *os.File, opt Options) (l *Log, err error) {
+func open(dir string, lock *lockfile.Lock, opt Options) (l *Log, err error) {
 	name := filepath.Join(dir, logFile)
 	f, err := os.Open(name)
 	if err != nil {
@@ -247,19 +247,15 @@ func cacheBytes(opt Options) int {
 }
 
 // lockDir takes the lock that keeps a second process out, also while the files are checked.
-func lockDir(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+func lockDir(dir string) (*lockfile.Lock, error) {
+	l, err := lockfile.Take(filepath.Join(dir, lockFile))
+	if errors.Is(err, lockfile.ErrLocked) {
+		return nil, fmt.Errorf("%s: %w", dir, ErrLocked)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("lock raft log: %w", err)
+		return nil, fmt.Errorf("raft log: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%s: %w", dir, ErrLocked)
-		}
-		return nil, fmt.Errorf("lock raft log: %w", err)
-	}
-	return f, nil
+	return l, nil
 }
 
 func openDB(name string, opt Options) (*bolt.DB, error) {
@@ -911,8 +907,7 @@ func (l *Log) Close() error {
 	l.err = ErrClosed
 	l.mu.Unlock()
 	err := l.db.Close()
-	// Closing alone would leave the lock to a child that was forked meanwhile, until it executes its program.
-	if cerr := errors.Join(syscall.Flock(int(l.lock.Fd()), syscall.LOCK_UN), l.lock.Close()); err == nil {
+	if cerr := l.lock.Release(); err == nil {
 		err = cerr
 	}
 	return err
