@@ -41,6 +41,10 @@ type Options struct {
 // RunRunner is the daemon's privileged parent: it opens the API socket, starts the node process as an
 // unprivileged user and runs agents for it. It returns when the node process has ended in order.
 func RunRunner(ctx context.Context, o Options) error {
+	// Before anything is opened: whatever this process inherited is not for agents.
+	if err := subprocess.Seal(); err != nil {
+		return err
+	}
 	p := PathsOf(o.Root)
 	cfg, err := LoadConfig(p.ConfigFile())
 	if err != nil {
