@@ -101,7 +101,13 @@ func (m *Member) settled(r *command.Result) bool {
 	if r.Local != nil {
 		return m.recorded(r.Local.Resource, r.CallID)
 	}
-	return !slices.ContainsFunc(m.state.Pending, func(p command.Pending) bool { return p.ID == r.ID })
+	asked := func(p command.Pending) bool { return p.ID == r.ID }
+	return !slices.ContainsFunc(m.state.Pending, asked) && !slices.ContainsFunc(m.state.Orphans, asked)
+}
+
+// Holds reports whether the result of an action waits in the outbox.
+func (m *Member) Holds(id command.ActionID) bool {
+	return slices.ContainsFunc(m.outbox, func(r command.Result) bool { return r.Recurring == nil && r.ID == id })
 }
 
 func (m *Member) recorded(resource string, call int64) bool {

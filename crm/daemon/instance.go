@@ -174,13 +174,7 @@ func (d *instance) onHello(list []runner.RunInfo) {
 
 // onResult hands the result of a run to the node.
 func (d *instance) onResult(r agents.Result) {
-	d.loop.post(func() {
-		d.loop.n.RunFinished(d.loop.now(), time.Now(), r)
-		// The node keeps it in its outbox until the cluster has it; the runner need not.
-		if err := d.client.Ack(r.ID); err != nil {
-			d.log.Debug("acknowledge result", "id", r.ID, "error", err)
-		}
-	})
+	d.loop.post(func() { d.loop.n.RunFinished(d.loop.now(), time.Now(), r) })
 }
 
 // attempt asks whether a join may be tried (0), or counts a wrong try.

@@ -200,6 +200,11 @@ func (l *loop) output(ctx context.Context, group *sync.WaitGroup, saves chan<- r
 				l.hc.Warn("cancel run", "id", id, "error", err)
 			}
 		}
+		for _, id := range out.Ack {
+			if err := l.run.Ack(id); err != nil {
+				l.hc.Debug("acknowledge result", "id", id, "error", err)
+			}
+		}
 		for _, req := range out.Start {
 			if err := l.run.Start(req); err != nil {
 				l.n.RunFinished(l.now(), time.Now(), agents.Refused(req, agents.StatusError, agents.RCGeneric, err.Error()))

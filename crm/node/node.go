@@ -7,7 +7,8 @@
 //
 //   - Save goes to stable storage in one transaction, then Saved is called; only one is out at a time.
 //   - Messages, Heartbeats and Snapshots may be sent at once: what depends on a Save is held back until Saved.
-//   - Start and Cancel go to the runner; each start comes back in RunFinished.
+//   - Start and Cancel go to the runner; each start comes back in RunFinished. The runner keeps the result until
+//     Ack names it, so that it is not lost when this process dies before the cluster has it.
 //   - Replies answer proposals and reads that came by Propose and Read.
 //   - Snapshot asks for the encoding of a state, to be given back by SnapshotTaken.
 //
@@ -16,6 +17,7 @@ package node
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -77,6 +79,7 @@ type Output struct {
 
 	Start  []agents.Request
 	Cancel []string
+	Ack    []string // runs whose results are recorded, or of no use to anybody: the runner may forget them
 
 	Replies   []Reply
 	Decisions []controller.DecisionRecord
@@ -128,8 +131,11 @@ type Node struct {
 
 	runs     map[executor.Key]command.ActionID // actions given to the executor
 	solo     uint64
-	devices  map[string]bool // fence devices that are active on this node
-	local    []localResult   // results that need no agent
+	devices  map[string]bool             // fence devices that are active on this node
+	local    []localResult               // results that need no agent
+	taken    []string                    // runs that finished since the last Ready
+	unacked  map[string]command.ActionID // runs whose results the cluster has not recorded yet
+	late     []lateResult                // results of an earlier process, until the cluster has let this one join
 	leaving  bool
 	gone     bool
 	started  bool
@@ -141,6 +147,13 @@ type Node struct {
 }
 
 type localResult struct {
+	id     command.ActionID
+	result command.Result
+}
+
+// lateResult is the result of a run that an earlier process of this node asked for.
+type lateResult struct {
+	run    string
 	id     command.ActionID
 	result command.Result
 }
@@ -168,7 +181,7 @@ func New(cfg Config, now membership.Instant, wall time.Time) (*Node, error) {
 		con: consensus{name: cfg.Name, incarnation: cfg.Incarnation, rep: rep, state: cfg.State, own: map[replica.RequestID]ownRequest{}},
 		member: controller.NewMember(controller.MemberConfig{Node: cfg.Name, Incarnation: uint64(cfg.Incarnation),
 			QuorumTimeout: cfg.Timing.QuorumTimeout, Decide: cfg.Decide}, time.Duration(now)),
-		runs: map[executor.Key]command.ActionID{}, devices: map[string]bool{},
+		runs: map[executor.Key]command.ActionID{}, devices: map[string]bool{}, unacked: map[string]command.ActionID{},
 	}
 	if err := n.mem.init(n); err != nil {
 		return nil, err
@@ -315,9 +328,11 @@ func (n *Node) Adopt(now membership.Instant, runs []executor.Running) {
 func (n *Node) RunFinished(now membership.Instant, wall time.Time, r agents.Result) {
 	n.at(now, wall)
 	if n.fences.finished(r) {
+		n.out.Ack = append(n.out.Ack, r.ID)
 		n.work()
 		return
 	}
+	n.taken = append(n.taken, r.ID)
 	n.exec.RunFinished(now, r)
 	n.work()
 }
@@ -347,7 +362,7 @@ func (n *Node) Ready() Output {
 // HasReady reports whether Ready has something to give.
 func (n *Node) HasReady() bool {
 	return n.con.rep.HasReady() || n.exec.HasReady() || n.out.Err != nil || len(n.out.Start)+len(n.out.Cancel)+len(n.out.Replies)+
-		len(n.out.Decisions)+len(n.out.Notes)+len(n.out.Heartbeats) > 0 || n.out.Save != nil || n.out.Left ||
+		len(n.out.Decisions)+len(n.out.Notes)+len(n.out.Heartbeats)+len(n.out.Ack)+len(n.taken) > 0 || n.out.Save != nil || n.out.Left ||
 		n.mem.hasOutput()
 }
 
@@ -453,6 +468,7 @@ func (n *Node) applied(a applied) {
 	}
 	if m := n.con.state.Member(n.cfg.Name); m != nil && m.Incarnation == uint64(n.cfg.Incarnation) {
 		n.started = true
+		n.handIn()
 	}
 }
 
@@ -510,6 +526,7 @@ func (n *Node) work() {
 	// Raft may know a leader over its streams that membership does not hear: the others are about to fence this
 	// node then, so it begins nothing for them.
 	n.member.Applied(n.con.state, n.con.fresh && heard)
+	n.acknowledge()
 	n.member.Tick(time.Duration(n.now), n.wall)
 	for _, p := range n.member.Do() {
 		n.do(p)
@@ -695,6 +712,12 @@ func (n *Node) executorOutput() {
 	for i := range o.Results {
 		n.result(&o.Results[i])
 	}
+	for _, run := range n.taken {
+		if _, keep := n.unacked[run]; !keep && !slices.ContainsFunc(n.late, func(l lateResult) bool { return l.run == run }) {
+			n.out.Ack = append(n.out.Ack, run)
+		}
+	}
+	n.taken = nil
 	if len(o.Results)+len(o.Refused) > 0 {
 		n.sendResults()
 		for n.con.rep.HasReady() {
@@ -719,9 +742,40 @@ func (n *Node) result(r *executor.Result) {
 	}
 	id, ok := n.runs[r.Key]
 	if !ok {
-		// Of a run that an earlier process began: its action was dropped when this process joined.
+		id = command.ActionID{Term: r.Key.Term, Transition: r.Key.Transition, Action: int(r.Key.Action)}
+		n.late = append(n.late, lateResult{r.Result.ID, id, res})
+		n.handIn()
 		return
 	}
 	delete(n.runs, r.Key)
 	n.member.Finished(id, res)
+	n.unacked[r.Result.ID] = id
+}
+
+// handIn reports results of an earlier process, once the cluster has let this one join: from then on it is certain
+// which of them the cluster does not have. A node that acted alone meanwhile knows better what is true of it.
+func (n *Node) handIn() {
+	if !n.started {
+		return
+	}
+	for _, l := range n.late {
+		wanted := slices.ContainsFunc(n.con.state.Orphans, func(p command.Pending) bool { return p.ID == l.id && p.Node == n.cfg.Name })
+		if !wanted || n.solo > 0 {
+			n.out.Ack = append(n.out.Ack, l.run)
+			continue
+		}
+		n.member.Finished(l.id, l.result)
+		n.unacked[l.run] = l.id
+	}
+	n.late = nil
+}
+
+// acknowledge lets the runner forget the results that the cluster has.
+func (n *Node) acknowledge() {
+	for _, run := range slices.Sorted(maps.Keys(n.unacked)) {
+		if !n.member.Holds(n.unacked[run]) {
+			delete(n.unacked, run)
+			n.out.Ack = append(n.out.Ack, run)
+		}
+	}
 }

@@ -26,7 +26,7 @@ type run struct {
 	began  time.Duration
 	owner  *process // who asked
 	result *agents.Result
-	gone   bool // the machine lost power, or the result was taken
+	gone   bool // the machine lost power, or the result was acknowledged
 	killed bool // cancelled or timed out
 }
 
@@ -255,11 +255,19 @@ func (m *machine) report(r *run) {
 		if r.gone {
 			return
 		}
-		r.gone = true
-		delete(m.runs, r.id)
-		m.runOrder = slices.DeleteFunc(m.runOrder, func(id string) bool { return id == r.id })
 		p.n.RunFinished(p.now(), p.wall(), res)
 	})
+}
+
+// ack lets the runner forget a result.
+func (m *machine) ack(id string) {
+	r := m.runs[id]
+	if r == nil || r.result == nil {
+		return
+	}
+	r.gone = true
+	delete(m.runs, id)
+	m.runOrder = slices.DeleteFunc(m.runOrder, func(x string) bool { return x == id })
 }
 
 // run carries out an operation of the fence device.

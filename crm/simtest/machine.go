@@ -392,6 +392,10 @@ func (p *process) output(out node.Output) {
 		w.mixString(id)
 		m.cancel(id)
 	}
+	for _, id := range out.Ack {
+		w.mixString(id)
+		m.ack(id)
+	}
 	for _, req := range out.Start {
 		w.mixString(req.ID)
 		w.checks.started(p, req)

@@ -395,3 +395,70 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// A result outlives the process that asked for the operation: the next process hands it in, and it counts once.
+func TestApply_Orphans(t *testing.T) {
+	t.Parallel()
+	late := Result{ID: ActionID{1, 1, 1}, Node: "alpha", Incarnation: 2, CallID: 1, RC: 1, LastChange: 2001}
+	handIn := func(c *cluster) Outcome { return c.must(&Entry{Kind: KindResults, Results: []Result{late}}) }
+	joined := func(incarnation uint64, boot string) *Entry {
+		return &Entry{Kind: KindNodes, Time: 3000_000, Nodes: &Nodes{Facts: []NodeFact{{Name: "alpha", Change: NodeJoined, Incarnation: incarnation, Boot: boot}}}}
+	}
+	asked := func() *cluster {
+		c := found(t, "alpha", "beta")
+		if out := c.dispatch(start(1, "alpha"), start(2, "beta")); out.Err != nil {
+			t.Fatal(out.Err)
+		}
+		return c
+	}
+	t.Run("counts once", func(t *testing.T) {
+		c := asked()
+		c.must(joined(2, "b1"))
+		if len(c.s.Orphans) != 1 || len(c.s.Pending) != 1 {
+			t.Fatalf("orphans %v, pending %v, want one each", c.s.Orphans, c.s.Pending)
+		}
+		if out := handIn(c); !out.DecisionNeeded || len(out.Finished) != 0 {
+			t.Errorf("outcome = %+v, want a decision and no pending action finished", out)
+		}
+		if v := c.attribute("alpha", "fail-count-r1#start_0"); v != "INFINITY" {
+			t.Errorf("fail count = %q, want INFINITY", v)
+		}
+		c.must(&Entry{Kind: KindForget, Forget: &Forget{Resource: "r1"}})
+		if out := handIn(c); out.DecisionNeeded || len(c.s.Orphans) != 0 || c.attribute("alpha", "fail-count-r1#start_0") != "" {
+			t.Errorf("the second time: %+v, want nothing", out)
+		}
+	})
+	t.Run("recorded before the process died", func(t *testing.T) {
+		c := asked()
+		first := late
+		first.Incarnation = 1
+		c.must(&Entry{Kind: KindResults, Results: []Result{first}})
+		c.must(joined(2, "b1"))
+		if out := handIn(c); out.DecisionNeeded || len(c.s.Orphans) != 0 {
+			t.Errorf("outcome = %+v, orphans %v, want nothing", out, c.s.Orphans)
+		}
+	})
+	t.Run("a second restart", func(t *testing.T) {
+		c := asked()
+		c.must(joined(3, "b1"))
+		c.must(joined(2, "b1"))
+		if out := handIn(c); !out.DecisionNeeded {
+			t.Errorf("outcome = %+v, want the result taken", out)
+		}
+	})
+	t.Run("another boot", func(t *testing.T) {
+		c := asked()
+		c.must(joined(2, "b2"))
+		if out := handIn(c); out.DecisionNeeded || len(c.s.Orphans) != 0 {
+			t.Errorf("outcome = %+v, orphans %v, want nothing: the machine was restarted since", out, c.s.Orphans)
+		}
+	})
+	t.Run("left", func(t *testing.T) {
+		c := asked()
+		c.must(joined(2, "b1"))
+		c.must(&Entry{Kind: KindNodes, Time: 3000_000, Nodes: &Nodes{Facts: []NodeFact{{Name: "alpha", Change: NodeLeft, Incarnation: 2}}}})
+		if len(c.s.Orphans) != 0 {
+			t.Errorf("orphans = %v, want none of a node that left", c.s.Orphans)
+		}
+	})
+}

@@ -31,6 +31,7 @@ const (
 	maxPending        = 4096 // actions dispatched and unanswered
 	maxLinks          = 8    // links, as many as the membership layer can number
 	maxRefusals       = 50   // refused entries remembered for diagnosis
+	maxOrphans        = 512  // actions of ended processes whose results may still come
 )
 
 // State is the replicated state of the cluster.
@@ -66,6 +67,10 @@ type State struct {
 	// Links are the names of the cluster's links; the place in the list is the link's number for good.
 	Links      []string             `cbor:"21,keyasint,omitempty"`
 	AuditHeads map[string]AuditHead `cbor:"20,keyasint,omitempty"` // by node name
+
+	// Orphans are actions that a process of a node was given and never answered. The runner outlives the process
+	// and keeps the result; the next process hands it in, and it counts once.
+	Orphans []Pending `cbor:"40,keyasint,omitempty"`
 }
 
 // Member is a full node of the cluster.

@@ -49,6 +49,7 @@ func (n *State) nodes(facts []NodeFact, timeMS int64, out *Outcome) error {
 			}
 			// Only a process of its own is known to have lost what the cluster knew of it.
 			if m.Incarnation != f.Incarnation {
+				orphans := n.orphansOf(f.Name)
 				n.dropPending(func(p *Pending) bool { return p.Node == f.Name && p.Task != "stonith" }, out)
 				n.dropPending(func(p *Pending) bool { return p.Node == f.Name }, out)
 				// The answer to a fencing that was asked for before says nothing of this process: it may have begun
@@ -58,6 +59,7 @@ func (n *State) nodes(facts []NodeFact, timeMS int64, out *Outcome) error {
 					ed.Forget(i)
 				} else {
 					st.History, st.HasHistory = nil, false
+					n.Orphans = append(n.Orphans, orphans...)
 				}
 				ed.DeleteTransient(i, "shutdown")
 				st = ed.State(i)
@@ -89,7 +91,19 @@ func (n *State) nodes(facts []NodeFact, timeMS int64, out *Outcome) error {
 	return nil
 }
 
-// dropPending removes the pending actions that match.
+// orphansOf returns the operations of a node, oldest first, whose results a new process of it may still hand in.
+func (n *State) orphansOf(name string) (list []Pending) {
+	for _, from := range [...][]Pending{n.Orphans, n.Pending} {
+		for i := range from {
+			if from[i].Node == name && from[i].Task != "stonith" {
+				list = append(list, from[i])
+			}
+		}
+	}
+	return list[max(0, len(list)-maxOrphans):]
+}
+
+// dropPending removes the pending actions that match, and the orphans.
 func (n *State) dropPending(match func(*Pending) bool, out *Outcome) {
 	var kept []Pending
 	for i := range n.Pending {
@@ -100,6 +114,7 @@ func (n *State) dropPending(match func(*Pending) bool, out *Outcome) {
 		}
 	}
 	n.Pending = kept
+	n.Orphans = slices.DeleteFunc(slices.Clone(n.Orphans), func(p Pending) bool { return match(&p) })
 }
 
 // dispatch records actions as pending. A decision counts only in the term in which it was made: a deposed
@@ -217,6 +232,7 @@ func (n *State) results(list []Result, timeMS int64, out *Outcome) error {
 		}
 		at := slices.IndexFunc(n.Pending, func(p Pending) bool { return p.ID == r.ID })
 		if at < 0 {
+			n.orphan(ed, r, out)
 			continue
 		}
 		p := n.Pending[at]
@@ -239,6 +255,18 @@ func (n *State) results(list []Result, timeMS int64, out *Outcome) error {
 	}
 	n.Document = ed.Document()
 	return nil
+}
+
+// orphan records a result that outlived the process which asked for the operation.
+func (n *State) orphan(ed *cib.Editor, r *Result, out *Outcome) {
+	at := slices.IndexFunc(n.Orphans, func(p Pending) bool { return p.ID == r.ID && p.Node == r.Node })
+	if at < 0 {
+		return
+	}
+	p := n.Orphans[at]
+	n.Orphans = slices.Delete(slices.Clone(n.Orphans), at, at+1)
+	n.finish(ed, &p, r)
+	out.DecisionNeeded = true
 }
 
 // historyNode is the node whose history an action belongs to.
