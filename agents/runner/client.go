@@ -228,6 +228,12 @@ func (c *Client) Audit(ctx context.Context, event string, data map[string]any, d
 	return *m.Head, nil
 }
 
+// Note asks for a record and does not wait for it. What the audit log refuses goes unseen, so the record must be
+// of a form that it takes.
+func (c *Client) Note(event string, data map[string]any) error {
+	return c.send(Message{Kind: KindAudit, Record: &Record{Event: event, Data: data}})
+}
+
 // Head returns the newest audit record that is on disk, for the replicated document.
 func (c *Client) Head(ctx context.Context) (Head, error) {
 	m, err := c.ask(ctx, Message{Kind: KindHead})

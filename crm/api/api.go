@@ -159,15 +159,27 @@ type Local struct {
 	Decision    string    `json:"decision_failure,omitempty"`
 	Warnings    []string  `json:"warnings,omitempty"`
 	PendingRuns int       `json:"pending_runs,omitempty"`
+	Health      *Health   `json:"health,omitempty"`
+}
+
+// Health is what a node in a cluster says of its keys and its disk. What is wrong with them is in Local.Warnings.
+type Health struct {
+	CertificateEnds  time.Time `json:"certificate_ends"`
+	CertificateRenew time.Time `json:"certificate_renew"` // when it is renewed
+	Authority        bool      `json:"authority"`         // the node has the CA key: it issues certificates and answers joiners
+	DiskFree         uint64    `json:"disk_free"`         // bytes, where the state lies
+	DiskSize         uint64    `json:"disk_size"`
 }
 
 // Peer is another member as this node sees it.
 type Peer struct {
-	Node      string     `json:"node"`
-	State     string     `json:"state"` // reachable, suspect, cut, lost, left, leaving, unknown
-	Cause     string     `json:"cause,omitempty"`
-	Connected bool       `json:"connected"`
-	Links     []PeerLink `json:"links,omitempty"`
+	Node      string `json:"node"`
+	State     string `json:"state"` // reachable, suspect, cut, lost, left, leaving, unknown
+	Cause     string `json:"cause,omitempty"`
+	Connected bool   `json:"connected"`
+	// ClockAhead is how far its clock is ahead of this node's; nil while it has not told.
+	ClockAhead *time.Duration `json:"clock_ahead,omitempty"`
+	Links      []PeerLink     `json:"links,omitempty"`
 }
 
 // PeerLink is a link to a peer.

@@ -54,6 +54,9 @@ func initCluster(p Paths, r api.InitRequest, now time.Time) error {
 	if err := checkNodeName(r.Node); err != nil {
 		return err
 	}
+	if err := checkClock(now); err != nil {
+		return err
+	}
 	links, err := nodeLinks(r.Links)
 	if err != nil {
 		return err
@@ -66,6 +69,13 @@ func initCluster(p Paths, r api.InitRequest, now time.Time) error {
 		if doc, _, err = cibxml.Read(r.Config); err != nil {
 			return &server.StateError{Message: "initial configuration: " + err.Error()}
 		}
+	}
+	ports := cib.PortSettings{}
+	if doc != nil {
+		ports = doc.Config.Cluster.Ports
+	}
+	if err := checkPorts(links, uint16(ports.Stream), uint16(ports.Datagram)); err != nil {
+		return err
 	}
 	id, err := transport.NewClusterID(rand.Reader)
 	if err != nil {
@@ -158,6 +168,7 @@ type joinInfo struct {
 	Links   []cib.NodeLink `cbor:"1,keyasint"`
 	Witness bool           `cbor:"2,keyasint,omitempty"`
 	Feature uint32         `cbor:"3,keyasint"`
+	Wall    int64          `cbor:"4,keyasint,omitempty"` // milliseconds since 1970, by the joiner's clock
 }
 
 // joinReply is what a joiner gets. With it the node can reach the others; the document follows over raft.
@@ -168,7 +179,9 @@ type joinReply struct {
 	Client  []byte   `cbor:"4,keyasint"`
 	CAs     [][]byte `cbor:"5,keyasint"`
 	Members []known  `cbor:"6,keyasint"`
-	Links   []string `cbor:"7,keyasint"` // names of the cluster's links, in order of their numbers
+	Links   []string `cbor:"7,keyasint"`           // names of the cluster's links, in order of their numbers
+	Stream  uint16   `cbor:"8,keyasint,omitempty"` // ports of the cluster; 0 = the usual ones
+	Dgram   uint16   `cbor:"9,keyasint,omitempty"`
 }
 
 // known is a member that a joiner is told of.
@@ -194,6 +207,13 @@ func joinCluster(ctx context.Context, p Paths, r api.JoinRequest) error {
 	if err != nil {
 		return err
 	}
+	// Before the token is used up.
+	if err := checkPorts(links, token.Addresses[0].Port(), 0); err != nil {
+		return err
+	}
+	if err := checkClock(time.Now()); err != nil {
+		return err
+	}
 	key, err := keyring.GenerateKey(rand.Reader)
 	if err != nil {
 		return err
@@ -202,19 +222,35 @@ func joinCluster(ctx context.Context, p Paths, r api.JoinRequest) error {
 	if err != nil {
 		return err
 	}
-	info, err := cbor.Marshal(joinInfo{Links: links, Witness: r.Witness, Feature: command.FeatureLevel})
+	info, err := cbor.Marshal(joinInfo{Links: links, Witness: r.Witness, Feature: command.FeatureLevel, Wall: time.Now().UnixMilli()})
 	if err != nil {
 		return err
 	}
 	data, err := askToJoin(ctx, token, r.Node, csr, info)
 	if err != nil {
-		return &server.StateError{Message: "join refused: " + err.Error()}
+		return joinError(err)
 	}
 	var reply joinReply
 	if err := cbor.Unmarshal(data, &reply); err != nil {
 		return fmt.Errorf("answer of the cluster: %w", err)
 	}
 	return saveJoined(p, token.Cluster, key, &reply, data)
+}
+
+// joinError says why a node could not join, and what to do.
+func joinError(err error) error {
+	var refused *stream.RefusedError
+	const renew = `make a new token with "crm cluster token create" on a node of the cluster`
+	switch {
+	case errors.As(err, &refused):
+		return &server.StateError{Message: "join refused: " + refused.Text, Hint: renew + `, unless the reason says otherwise`}
+	case errors.Is(err, keyring.ErrTokenPin), errors.Is(err, keyring.ErrTokenCluster):
+		return &server.StateError{Message: "join refused: " + err.Error(), Hint: "the token is of another cluster than the one that has these addresses now; " + renew}
+	case errors.Is(err, stream.ErrNotAnswered):
+		return &server.StateError{Message: "join refused: " + err.Error(), Hint: "the token has expired, or was used or revoked; " + renew}
+	}
+	return &server.StateError{Message: "no member that the token names could be reached: " + err.Error(),
+		Hint: "are they up, and does the firewall let 5404/tcp and 5405/udp through?"}
 }
 
 func saveJoined(p Paths, cluster transport.ClusterID, key *ecdsa.PrivateKey, reply *joinReply, data []byte) error {
@@ -268,7 +304,7 @@ func tokenRecords(s *command.State) []keyring.TokenRecord {
 		}
 		copy(rec.ID[:], id)
 		copy(rec.StoredKey[:], t.Hash)
-		rec.Node, rec.Expires = membership.NodeName(t.Node), time.Unix(t.Expires, 0).UTC()
+		rec.Node, rec.Expires, rec.Used = membership.NodeName(t.Node), time.Unix(t.Expires, 0).UTC(), t.Used != ""
 		out = append(out, rec)
 	}
 	return out
@@ -280,8 +316,7 @@ func (j joins) Open() bool {
 	if err != nil {
 		return false
 	}
-	_, open := keyring.OpenTokens(tokenRecords(s), time.Now())
-	return open
+	return keyring.OpenTokens(tokenRecords(s), time.Now())
 }
 
 // Join answers one joiner: the token's proof is checked, the node is added to the cluster by a log entry (which
@@ -300,6 +335,7 @@ func (j joins) Join(ctx context.Context, source netip.AddrPort, req *stream.Join
 	if _, err := keyring.CheckClaim(transport.ClusterID(s.ClusterID), tokenRecords(s), claim, session, now); err != nil {
 		d.attempt(now, true)
 		d.log.Warn("join refused", "node", string(req.Node), "source", source, "error", err)
+		d.note("join-refused", map[string]any{"name": string(req.Node), "address": source.String(), "reason": err.Error()})
 		return nil, err
 	}
 	pub, err := keyring.ParseRequest(req.Request)
@@ -314,9 +350,12 @@ func (j joins) Join(ctx context.Context, source netip.AddrPort, req *stream.Join
 	if err := cbor.Unmarshal(req.Info, &info); err != nil {
 		return nil, fmt.Errorf("what the joiner says of itself: %w", err)
 	}
-	ca, err := d.keys.LoadCA()
-	if err != nil {
-		return nil, errors.New("this member does not have the cluster's CA key: ask the node that made the token")
+	if err := checkJoinClock(string(req.Node), time.UnixMilli(info.Wall), now); err != nil {
+		return nil, err
+	}
+	ca := d.authority.authority()
+	if ca == nil {
+		return nil, &stream.RefusedError{Refusal: stream.RefusedBusy, Text: "node " + d.name + " does not have the CA key of the cluster, which only voters have"}
 	}
 	_, out, err := d.loop.Propose(ctx, &command.Entry{Kind: command.KindMemberAdd, Actor: "token:" + hex.EncodeToString(req.TokenID[:]),
 		MemberAdd: &command.MemberAdd{Name: string(req.Node), Key: spki, Links: info.Links, Witness: info.Witness,
@@ -339,8 +378,9 @@ func (j joins) Join(ctx context.Context, source netip.AddrPort, req *stream.Join
 		return nil, err
 	}
 	d.log.Info("node joins", "node", m.Name, "id", m.NodeID, "source", source)
+	d.note("node-joined", map[string]any{"name": m.Name, "node_id": int(m.NodeID), "token": hex.EncodeToString(req.TokenID[:]), "address": source.String()})
 	return cbor.Marshal(joinReply{Node: m.NodeID, Raft: m.RaftID, Server: certs.Server, Client: certs.Client, CAs: s.CAs,
-		Members: knownMembers(s), Links: s.Links})
+		Members: knownMembers(s), Links: s.Links, Stream: streamPort(s), Dgram: datagramPort(s)})
 }
 
 func knownMembers(s *command.State) []known {
@@ -364,32 +404,56 @@ func linksOf(s *command.State, name string) []cib.NodeLink {
 	return nil
 }
 
+// joinAddresses are where a joiner can be answered: at this node if it has the CA key, and at other voters.
+func (d *instance) joinAddresses(s *command.State) (list []netip.AddrPort, err error) {
+	local := d.local()
+	names := local.Voters
+	if d.authority.authority() != nil {
+		names = append([]string{d.name}, slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == d.name })...)
+	} else {
+		names = slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == d.name })
+	}
+	// The first link of each before the second of any.
+	for at := range membership.MaxLinks {
+		for _, name := range names {
+			links := linksOf(s, name)
+			if at >= len(links) || len(list) == keyring.MaxTokenAddresses {
+				continue
+			}
+			if a, err := netip.ParseAddr(links[at].Address); err == nil {
+				list = append(list, netip.AddrPortFrom(a, streamPort(s)))
+			}
+		}
+	}
+	if len(list) == 0 {
+		return nil, &server.StateError{Message: "no voter is known that could answer a joiner", Hint: `look at "crm cluster status": is there quorum?`}
+	}
+	return list, nil
+}
+
 // issueToken makes a join token.
 func (d *instance) issueToken(ctx context.Context, r api.TokenRequest, actor string) (api.TokenReply, error) {
 	s, err := d.loop.State(ctx, true)
 	if err != nil {
 		return api.TokenReply{}, err
 	}
-	if r.Node == "" {
-		return api.TokenReply{}, &server.StateError{Message: "a join token is bound to the name of the node that joins", Hint: "crm cluster token create NODE"}
-	}
-	if err := checkNodeName(r.Node); err != nil {
-		return api.TokenReply{}, err
-	}
-	if s.Member(r.Node) != nil {
-		return api.TokenReply{}, &server.StateError{Message: "the node name " + r.Node + " is taken", Hint: "remove that node first, or choose another name"}
-	}
-	ca, err := d.keys.LoadCA()
-	if err != nil {
-		return api.TokenReply{}, &server.StateError{Message: "this node does not have the cluster's CA key", Hint: "make the token on the node where the cluster was made"}
-	}
-	var addresses []netip.AddrPort
-	for _, l := range linksOf(s, d.name) {
-		if a, err := netip.ParseAddr(l.Address); err == nil && len(addresses) < keyring.MaxTokenAddresses {
-			addresses = append(addresses, netip.AddrPortFrom(a, streamPort(s)))
+	if r.Node != "" {
+		if err := checkNodeName(r.Node); err != nil {
+			return api.TokenReply{}, err
+		}
+		if s.Member(r.Node) != nil {
+			return api.TokenReply{}, &server.StateError{Message: "the node name " + r.Node + " is taken", Hint: "remove that node first, or choose another name"}
 		}
 	}
-	token, rec, err := keyring.NewToken(keyring.TokenRequest{Cluster: transport.ClusterID(s.ClusterID), Pin: ca.Pin(),
+	addresses, err := d.joinAddresses(s)
+	if err != nil {
+		return api.TokenReply{}, err
+	}
+	certs, err := keyring.ParseCAs(d.id.CAs[:1])
+	if err != nil {
+		return api.TokenReply{}, err
+	}
+	token, rec, err := keyring.NewToken(keyring.TokenRequest{Cluster: transport.ClusterID(s.ClusterID), Pin: keyring.PinOf(certs[0].RawSubjectPublicKeyInfo),
 		Node: membership.NodeName(r.Node), Addresses: addresses, Now: time.Now(), Life: time.Duration(r.Lifetime) * time.Second}, rand.Reader)
 	if err != nil {
 		return api.TokenReply{}, &server.StateError{Message: err.Error()}
@@ -402,6 +466,7 @@ func (d *instance) issueToken(ctx context.Context, r api.TokenRequest, actor str
 	if err != nil {
 		return api.TokenReply{}, err
 	}
+	d.note("token-issued", map[string]any{"token": hex.EncodeToString(rec.ID[:]), "name": r.Node, "actor": actor, "expires": rec.Expires.Format(time.RFC3339)})
 	text, err := token.Text()
 	if err != nil {
 		return api.TokenReply{}, err

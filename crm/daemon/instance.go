@@ -42,6 +42,9 @@ type instance struct {
 	client  *runner.Client
 	started time.Time
 
+	authority *authority
+	rounds    chan struct{} // asks for a round of the authority
+
 	mu        sync.Mutex // guards what follows
 	attempts  keyring.Attempts
 	decisions []decision // newest last
@@ -62,7 +65,7 @@ const maxDecisions = 200
 
 // openInstance opens what is on disk and makes the node. runs are those that the runner still knows of.
 func openInstance(p Paths, cfg *Config, log hclog.Logger, client *runner.Client, started time.Time) (d *instance, err error) {
-	d = &instance{paths: p, config: cfg, log: log, client: client, started: started}
+	d = &instance{paths: p, config: cfg, log: log, client: client, started: started, rounds: make(chan struct{}, 1)}
 	if d.keys, err = keyring.OpenFolder(p.keyDir()); err != nil {
 		return nil, err
 	}
@@ -92,11 +95,11 @@ func openInstance(p Paths, cfg *Config, log hclog.Logger, client *runner.Client,
 	if err != nil {
 		return nil, err
 	}
-	peers, links, err := d.knownPeers()
+	known, err := d.knownPeers()
 	if err != nil {
 		return nil, err
 	}
-	if d.name = nameOf(state, peers, uint16(ident.NodeID)); d.name == "" {
+	if d.name = nameOf(state, known.members, uint16(ident.NodeID)); d.name == "" {
 		return nil, fmt.Errorf("node %d has no name in what is stored: the node was removed from the cluster; join it again with an empty %s", ident.NodeID, p.Var)
 	}
 	d.log = log.With("node", d.name)
@@ -106,7 +109,7 @@ func openInstance(p Paths, cfg *Config, log hclog.Logger, client *runner.Client,
 	}
 	n, err := node.New(node.Config{
 		Name: d.name, NodeID: ident.NodeID, RaftID: ident.RaftID, Incarnation: incarnation, Boot: bootID(),
-		Storage: rlog, State: state, Replica: replica.Config{Retired: ident.Retired}, Known: peers, KnownLinks: links,
+		Storage: rlog, State: state, Replica: replica.Config{Retired: ident.Retired}, Known: known.members, KnownLinks: known.links,
 	}, 0, time.Now())
 	if err != nil {
 		return nil, err
@@ -114,10 +117,14 @@ func openInstance(p Paths, cfg *Config, log hclog.Logger, client *runner.Client,
 	d.loop = newLoop(n, rlog, d.log, started)
 	d.loop.run, d.loop.incarnation = client, incarnation
 	d.loop.onDecision = d.record
-	if d.net, err = newNetwork(d, peers, links); err != nil {
+	if d.net, err = newNetwork(d, known); err != nil {
 		return nil, err
 	}
 	d.loop.net = d.net
+	if d.authority, err = newAuthority(d.id, d.keys, d.log); err != nil {
+		return nil, err
+	}
+	d.authority.send, d.authority.show, d.authority.note = d.net.notice, d.net.show, d.note
 	return d, nil
 }
 
@@ -153,6 +160,7 @@ func (d *instance) Run(ctx context.Context) error {
 	errs := make(chan error, 2)
 	group.Go(func() { errs <- d.net.Run(ctx) })
 	group.Go(func() { errs <- d.loop.Run(ctx) })
+	group.Go(func() { d.runRounds(ctx) })
 	err := <-errs
 	cancel()
 	group.Wait()
@@ -160,6 +168,72 @@ func (d *instance) Run(ctx context.Context) error {
 		err = second
 	}
 	return err
+}
+
+// epochTime is how long the secrets of a connection serve; then the dialling side makes a new one.
+const epochTime = time.Hour
+
+// runRounds does what is due from time to time, until ctx ends.
+func (d *instance) runRounds(ctx context.Context) {
+	round := time.NewTicker(roundTime)
+	defer round.Stop()
+	epoch := time.NewTicker(epochTime)
+	defer epoch.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-epoch.C:
+			d.net.refresh()
+		case <-round.C:
+			d.net.again()
+			d.round()
+		case <-d.rounds:
+			d.round()
+		}
+	}
+}
+
+// wakeRounds asks for a round soon.
+func (d *instance) wakeRounds() {
+	select {
+	case d.rounds <- struct{}{}:
+	default:
+	}
+}
+
+func (d *instance) round() {
+	p := peers{keys: map[membership.NodeID][]byte{}, connected: d.net.connected()}
+	done := make(chan struct{})
+	ok := d.loop.post(func() {
+		defer close(done)
+		s := d.loop.n.State()
+		for i := range s.Members {
+			if m := &s.Members[i]; !m.Removed {
+				p.keys[membership.NodeID(m.NodeID)] = m.Key
+			}
+		}
+		for _, id := range d.loop.n.Members().Voters {
+			if m := s.MemberByRaftID(uint64(id)); m != nil {
+				p.voters = append(p.voters, membership.NodeID(m.NodeID))
+			}
+		}
+	})
+	if !ok {
+		return
+	}
+	select {
+	case <-done:
+		d.authority.round(time.Now(), p)
+	case <-d.loop.quit:
+	}
+}
+
+// note writes an audit record. It does not wait for it.
+func (d *instance) note(event string, data map[string]any) {
+	if err := d.client.Note(event, data); err != nil {
+		d.log.Error("audit log", "event", event, "error", err)
+	}
 }
 
 // onHello takes over the runs of an earlier node process.
@@ -218,7 +292,7 @@ func (d *instance) backend() server.Backend {
 	return server.Backend{
 		State:   d.loop.State,
 		Wait:    d.loop.Wait,
-		Propose: d.loop.Propose,
+		Propose: d.propose,
 		CIB: func(ctx context.Context, linear bool) ([]byte, error) {
 			s, err := d.loop.State(ctx, linear)
 			if err != nil {
@@ -264,6 +338,39 @@ func (d *instance) backend() server.Backend {
 			return out, nil
 		},
 	}
+}
+
+// maxAudited bounds the objects that the audit record of a change names.
+const maxAudited = 50
+
+// propose has a client's entry applied, and records who changed what.
+func (d *instance) propose(ctx context.Context, e *command.Entry) (uint64, command.Outcome, error) {
+	index, out, err := d.loop.Propose(ctx, e)
+	data := map[string]any{"actor": e.Actor, "kind": int(e.Kind), "index": index}
+	switch {
+	case err != nil:
+		data["error"] = err.Error()
+	case out.Err != nil:
+		data["refused"] = out.Err.Error()
+	}
+	switch {
+	case e.Config != nil:
+		var keys []string
+		for i := range e.Config.Changes[:min(len(e.Config.Changes), maxAudited)] {
+			keys = append(keys, e.Config.Changes[i].Key())
+		}
+		data["objects"], data["changes"], data["message"] = keys, len(e.Config.Changes), e.Config.Message
+	case e.MemberRemove != nil:
+		data["name"] = e.MemberRemove.Name
+	case e.ConfirmDown != nil:
+		data["name"] = e.ConfirmDown.Node
+	case e.Forget != nil:
+		data["resource"], data["name"] = e.Forget.Resource, e.Forget.Node
+	case e.TokenDrop != nil:
+		data["token"] = e.TokenDrop.ID
+	}
+	d.note("change", data)
+	return index, out, err
 }
 
 func alreadyMember(name string) error {
@@ -325,6 +432,7 @@ func (d *instance) local() api.Local {
 		}
 	}
 	d.net.describe(&out)
+	d.health(&out, time.Now())
 	return out
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
 	"os"
 	"slices"
@@ -50,12 +51,13 @@ type network struct {
 	seen    map[membership.NodeID]membership.Incarnation
 	trust   keyring.Trust
 	shown   stream.Credentials
-	alarms  map[string]bool
+	alarms  map[membership.NodeID][]string // about the certificates that connected peers showed
+	up      map[membership.NodeID]bool     // connected peers
 	layout  layout
 	sockets map[membership.LinkID]openSocket
 	group   sync.WaitGroup
 	ctx     context.Context
-	problem map[string]string
+	failed  bool // some socket could not be opened: to be tried again
 }
 
 // layout is where everybody is.
@@ -72,9 +74,9 @@ type openSocket struct {
 	done chan struct{}
 }
 
-func newNetwork(d *instance, known []node.Known, links []string) (*network, error) {
+func newNetwork(d *instance, known layout) (*network, error) {
 	n := &network{d: d, ids: map[membership.RaftID]membership.NodeID{}, raft: map[membership.NodeID]membership.RaftID{},
-		seen: map[membership.NodeID]membership.Incarnation{}, judged: map[membership.NodeID]membership.Incarnation{}, alarms: map[string]bool{}, sockets: map[membership.LinkID]openSocket{}, problem: map[string]string{}}
+		seen: map[membership.NodeID]membership.Incarnation{}, judged: map[membership.NodeID]membership.Incarnation{}, alarms: map[membership.NodeID][]string{}, up: map[membership.NodeID]bool{}, sockets: map[membership.LinkID]openSocket{}}
 	var err error
 	if n.shown, err = credentials(d.id); err != nil {
 		return nil, err
@@ -108,7 +110,7 @@ func newNetwork(d *instance, known []node.Known, links []string) (*network, erro
 	if err != nil {
 		return nil, err
 	}
-	l := layout{links: links, members: known, stream: transport.StreamPort, dgram: transport.DatagramPort}
+	l := known
 	if s := d.loop.state; len(s.Members) > 0 {
 		l = layoutOf(s)
 	}
@@ -142,24 +144,31 @@ func credentials(id *keyring.Node) (stream.Credentials, error) {
 	}, nil
 }
 
-// knownPeers reads what a joining node was told; nothing once it has the document.
-func (d *instance) knownPeers() ([]node.Known, []string, error) {
+// knownPeers reads what a joining node was told; it counts until the node has the document.
+func (d *instance) knownPeers() (layout, error) {
+	l := layout{stream: transport.StreamPort, dgram: transport.DatagramPort}
 	data, err := os.ReadFile(d.paths.peersFile())
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil, nil
+		return l, nil
 	}
 	if err != nil {
-		return nil, nil, err
+		return l, err
 	}
 	var r joinReply
 	if err := cbor.Unmarshal(data, &r); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", d.paths.peersFile(), err)
+		return l, fmt.Errorf("%s: %w", d.paths.peersFile(), err)
 	}
-	var out []node.Known
+	if r.Stream > 0 {
+		l.stream = r.Stream
+	}
+	if r.Dgram > 0 {
+		l.dgram = r.Dgram
+	}
+	l.links = r.Links
 	for _, m := range r.Members {
-		out = append(out, node.Known{Name: m.Name, Node: membership.NodeID(m.Node), Raft: membership.RaftID(m.Raft), Key: m.Key, Links: m.Links})
+		l.members = append(l.members, node.Known{Name: m.Name, Node: membership.NodeID(m.Node), Raft: membership.RaftID(m.Raft), Key: m.Key, Links: m.Links})
 	}
-	return out, r.Links, nil
+	return l, nil
 }
 
 // trustIn takes over whom to believe.
@@ -204,7 +213,8 @@ func (n *network) Run(ctx context.Context) error {
 }
 
 // apply opens this node's sockets and tells streams and datagrams where the peers are. Only the first call
-// fails: later a link that cannot be opened is a warning, since the others go on.
+// fails, for a port that is taken: later a link that cannot be opened is a warning, since the others go on, and so
+// is an address that the machine does not have, since at boot it may come later.
 func (n *network) apply(l layout, first bool) error {
 	var local []stream.LocalLink
 	sockets := map[membership.LinkID]netip.AddrPort{}
@@ -254,13 +264,29 @@ func (n *network) apply(l layout, first bool) error {
 		errs = append(errs, err)
 	}
 	err := errors.Join(errs...)
-	if err != nil && first {
-		return err
+	n.mu.Lock()
+	n.failed = err != nil
+	n.mu.Unlock()
+	if err != nil && first && !errors.Is(err, syscall.EADDRNOTAVAIL) {
+		return portError(err)
 	}
 	if err != nil {
-		n.d.log.Warn("network settings", "error", err)
+		n.d.log.Warn("network settings", "error", portError(err))
 	}
 	return nil
+}
+
+// portError says what to do about a socket that cannot be opened.
+func portError(err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%w: another program has the port; \"ss -lntup\" shows which one", err)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("%w: no interface of this machine has the address (yet); \"ip address\" shows those that it has", err)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("%w: ports below 1024 are for root alone; set another one in [cluster.ports]", err)
+	}
+	return err
 }
 
 // listen opens the datagram sockets of the links and closes those that are not wanted any more.
@@ -305,7 +331,9 @@ func (n *network) event(e stream.Event) {
 		n.mu.Lock()
 		fresh := n.seen[e.Node] != e.Hello.Incarnation
 		n.seen[e.Node] = e.Hello.Incarnation
+		n.up[e.Node], n.alarms[e.Node] = true, e.Alarms
 		n.mu.Unlock()
+		d.wakeRounds()
 		if err := n.hub.Install(e.Node, datagram.Chain{Secret: e.DatagramSecret, Seq: e.Hello.Seq, Fresh: fresh}); err != nil {
 			d.log.Warn("datagram keys", "peer", string(e.Hello.Name), "error", err)
 		}
@@ -326,6 +354,12 @@ func (n *network) event(e stream.Event) {
 			d.loop.n.StreamUp(d.loop.now(), e.Node, e.Link)
 		})
 	case stream.PeerDown:
+		if e.Last {
+			n.mu.Lock()
+			delete(n.up, e.Node)
+			delete(n.alarms, e.Node)
+			n.mu.Unlock()
+		}
 		d.log.Debug("stream is down", "peer", int(e.Node), "link", int(e.Link), "error", e.Err)
 		d.loop.post(func() {
 			d.loop.n.StreamDown(d.loop.now(), e.Node, e.Link, closedByPeer(e.Err))
@@ -336,7 +370,8 @@ func (n *network) event(e stream.Event) {
 			}
 		})
 	case stream.Message:
-		if e.Class != transport.ClassRaft {
+		if e.Class == transport.ClassClient {
+			d.authority.take(e.Node, e.Payload, time.Now())
 			return
 		}
 		m := &raftpb.Message{}
@@ -452,6 +487,55 @@ func (n *network) Snapshot(ctx context.Context, m replica.SnapshotMessage, done 
 	})
 }
 
+// notice sends a notice to a member.
+func (n *network) notice(to membership.NodeID, m *notice) error {
+	data, err := cbor.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return n.stream.Send(to, transport.ClassClient, data)
+}
+
+// show makes new connections show the node's new certificates.
+func (n *network) show(id *keyring.Node) {
+	shown, err := credentials(id)
+	if err != nil {
+		n.d.log.Error("show new certificates", "error", err)
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.shown = shown
+}
+
+// connected lists the members that a stream is up to, in order.
+func (n *network) connected() []membership.NodeID {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Sorted(maps.Keys(n.up))
+}
+
+// refresh makes new connections, and with them new datagram keys, to the peers that this node dials.
+func (n *network) refresh() {
+	for _, id := range n.connected() {
+		if id > n.d.id.ID {
+			if err := n.stream.Renew(id); err != nil {
+				n.d.log.Debug("renew connections", "peer", int(id), "error", err)
+			}
+		}
+	}
+}
+
+// again opens the sockets that could not be opened before, such as those of a link that was not up yet.
+func (n *network) again() {
+	n.mu.Lock()
+	failed, l := n.failed, n.layout
+	n.mu.Unlock()
+	if failed {
+		_ = n.apply(l, false) // it logs what is still wrong
+	}
+}
+
 // Heartbeat sends a heartbeat.
 func (n *network) Heartbeat(h node.Heartbeat) {
 	if err := n.hub.Send(h.To, h.Link, h.Payload); err != nil && !errors.Is(err, datagram.ErrNoKey) {
@@ -465,6 +549,7 @@ func (n *network) MembersChanged(s *command.State) {
 		return
 	}
 	l := layoutOf(s)
+	n.d.wakeRounds() // other voters, perhaps
 	n.mu.Lock()
 	ctx := n.ctx
 	n.layout = l
@@ -490,6 +575,10 @@ func (n *network) describe(out *api.Local) {
 			if m.Name != out.Peers[i].Node {
 				continue
 			}
+			if ahead, known := n.d.authority.offset(m.Node); known && out.Peers[i].Connected {
+				out.Peers[i].ClockAhead = &ahead
+			}
+			out.Warnings = append(out.Warnings, n.alarms[m.Node]...)
 			for j := range out.Peers[i].Links {
 				at := slices.IndexFunc(m.Links, func(l cib.NodeLink) bool { return l.Link == out.Peers[i].Links[j].Link })
 				if at >= 0 {

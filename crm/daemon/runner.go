@@ -58,6 +58,9 @@ func RunRunner(ctx context.Context, o Options) error {
 	if err := makeFolders(p, cred); err != nil {
 		return err
 	}
+	if err := checkDisk(p.Var, freeSpace); err != nil {
+		return err
+	}
 	launcher, err := subprocess.New(subprocess.Config{Journal: filepath.Join(p.runnerDir(), "runs")})
 	if err != nil {
 		return err

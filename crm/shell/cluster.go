@@ -26,7 +26,7 @@ func clusterLevel() *level {
 		{name: "stop", help: "move everything away from this node and stop its daemon", run: (*Shell).cmdStop},
 		{name: "restart", help: "stop and start the daemon on this node", run: (*Shell).cmdRestart},
 		{name: "status", help: "show this node's view: leader, quorum, members, links", run: (*Shell).cmdClusterStatus},
-		{name: "health", help: "check members, links and quorum; the exit code says whether all is well", run: (*Shell).cmdHealth},
+		{name: "health", help: "check members, links, quorum, clocks, certificates and disk; the exit code says whether all is well", run: (*Shell).cmdHealth},
 		{name: "remove", args: "NODE", example: "crm cluster remove gamma", help: "remove a node from the cluster for good", run: (*Shell).cmdRemove},
 		{name: "leave", help: "remove this node from the cluster and stop its daemon", run: (*Shell).cmdLeave},
 		{name: "wait_for_startup", aliases: []string{"wait-for-startup"}, args: "[SECONDS]", help: "wait until the cluster answers and has quorum", run: (*Shell).cmdWaitStartup},
@@ -225,6 +225,9 @@ func (s *Shell) cmdToken(c *call) error {
 		}
 		rows := [][]string{{"ID", "NODE", "EXPIRES", "BY"}}
 		for _, t := range st.Tokens {
+			if t.Used != "" {
+				continue
+			}
 			node := t.Node
 			if node == "" {
 				node = "(any)"
@@ -421,11 +424,37 @@ func (s *Shell) cmdHealth(c *call) error {
 	if l.Decision != "" {
 		bad = append(bad, fmt.Errorf("the last decision failed: %s", l.Decision))
 	}
+	s.showHealth(l)
 	if len(bad) > 0 {
 		return &errorList{bad}
 	}
 	s.printf("All is well: %s is quorate, %d peers are reachable on all links.\n", l.Cluster, len(l.Peers))
 	return nil
+}
+
+// showHealth prints what the node says of its keys, its disk, the links and the clocks of the others.
+func (s *Shell) showHealth(l *api.Local) {
+	if h := l.Health; h != nil {
+		s.printf("Certificates: until %s, renewed on %s\n", h.CertificateEnds.Local().Format(time.DateOnly), h.CertificateRenew.Local().Format(time.DateOnly))
+		s.printf("CA key:       %s\n", map[bool]string{true: "here", false: "not here (voters have it)"}[h.Authority])
+		s.printf("Disk:         %d of %d MiB free\n", h.DiskFree>>20, h.DiskSize>>20)
+	}
+	if len(l.Peers) == 0 {
+		return
+	}
+	rows := [][]string{{"PEER", "STATE", "LINKS", "CLOCK"}}
+	for _, p := range l.Peers {
+		clock := "unknown"
+		if p.ClockAhead != nil {
+			clock = fmt.Sprintf("%+.3fs", p.ClockAhead.Seconds())
+		}
+		var links []string
+		for _, k := range p.Links {
+			links = append(links, k.Link+" "+k.State)
+		}
+		rows = append(rows, []string{p.Node, p.State, strings.Join(links, ", "), clock})
+	}
+	s.table(rows)
 }
 
 func (s *Shell) cmdRemove(c *call) error {

@@ -148,6 +148,36 @@ func (f *Folder) Close() error { return f.root.Close() }
 // gives an error that wraps fs.ErrNotExist.
 func (f *Folder) Read(name string) ([]byte, error) {
 	path := filepath.Join(f.path, name)
+	file, err := f.open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	b, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	if len(b) > maxFile {
+		return nil, fmt.Errorf("%s has more than %d bytes, that can't be right", path, maxFile)
+	}
+	if len(bytes.TrimSpace(b)) == 0 {
+		return nil, fmt.Errorf("%s is empty", path)
+	}
+	return b, nil
+}
+
+// CheckFile reports whether a file is still of the kind, owner and mode that Read wants.
+func (f *Folder) CheckFile(name string) error {
+	file, err := f.open(name)
+	if err != nil {
+		return err
+	}
+	return file.Close()
+}
+
+// open opens a file and checks kind, owner and mode.
+func (f *Folder) open(name string) (_ *os.File, err error) {
+	path := filepath.Join(f.path, name)
 	// os.Root follows links inside the folder itself, so a link is looked for first, and SameFile below says that
 	// what was opened is what was looked at.
 	seen, err := f.root.Lstat(name)
@@ -162,7 +192,11 @@ func (f *Folder) Read(name string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
-	defer func() { _ = file.Close() }()
+	defer func() {
+		if err != nil {
+			_ = file.Close()
+		}
+	}()
 	info, err := file.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
@@ -177,17 +211,7 @@ func (f *Folder) Read(name string) ([]byte, error) {
 	if err := checkAccess(path, info, f.uid, forbidden, want); err != nil {
 		return nil, err
 	}
-	b, err := io.ReadAll(io.LimitReader(file, maxFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
-	}
-	if len(b) > maxFile {
-		return nil, fmt.Errorf("%s has more than %d bytes, that can't be right", path, maxFile)
-	}
-	if len(bytes.TrimSpace(b)) == 0 {
-		return nil, fmt.Errorf("%s is empty", path)
-	}
-	return b, nil
+	return file, nil
 }
 
 // Write replaces a file: after it returned nil the new content is on the disk; if it fails or the machine crashes, the old or the

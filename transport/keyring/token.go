@@ -82,7 +82,7 @@ type TokenRecord struct {
 	ID [8]byte
 	// StoredKey is SHA-256 of the key that the joiner proves to have.
 	StoredKey [32]byte
-	// Node is the only name under which the token lets a node join.
+	// Node is the only name under which the token lets a node join; "" = the first who uses it chooses.
 	Node membership.NodeName
 	// Expires is the end of its life, UTC.
 	Expires time.Time
@@ -112,8 +112,10 @@ func NewToken(in TokenRequest, random io.Reader) (Token, TokenRecord, error) {
 	if in.Life < 0 || in.Life > MaxTokenLife {
 		return fail(fmt.Errorf("life %v, must be more than 0 and at most %v", in.Life, MaxTokenLife))
 	}
-	if err := in.Node.Validate(); err != nil {
-		return fail(err)
+	if in.Node != "" {
+		if err := in.Node.Validate(); err != nil {
+			return fail(err)
+		}
 	}
 	tok := Token{Cluster: in.Cluster, Pin: in.Pin, Secret: make(Secret, secretSize)}
 	for _, a := range in.Addresses {
@@ -369,20 +371,21 @@ func CheckClaim(cluster transport.ClusterID, records []TokenRecord, c *JoinClaim
 		return 0, ErrTokenUsed
 	case now.After(r.Expires):
 		return 0, fmt.Errorf("%w: at %s", ErrTokenExpired, stamp(r.Expires))
-	case r.Node != c.Node:
+	case r.Node != "" && r.Node != c.Node:
 		return 0, fmt.Errorf("%w: it is for %q, not for %q", ErrTokenNode, r.Node, c.Node)
 	}
 	return found, nil
 }
 
-// OpenTokens returns when the last of the usable tokens expires, and whether there is one at all. Joiners are answered until then.
-func OpenTokens(records []TokenRecord, now time.Time) (until time.Time, open bool) {
+// OpenTokens reports whether a token has not expired. Joiners are answered until then, also those who try one that
+// was used, so that they are told why it is refused.
+func OpenTokens(records []TokenRecord, now time.Time) bool {
 	for i := range records {
-		if r := &records[i]; !r.Used && !now.After(r.Expires) && (!open || r.Expires.After(until)) {
-			until, open = r.Expires, true
+		if !now.After(records[i].Expires) {
+			return true
 		}
 	}
-	return until, open
+	return false
 }
 
 // Limits of wrong tries.

@@ -6,8 +6,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"github.com/quorate/quorate/transport"
@@ -44,7 +46,12 @@ func (e *Endpoint) serveJoin(ctx context.Context, s *session, source netip.AddrP
 	}
 	answer := append([]byte{0}, reply...)
 	if joinErr != nil {
-		answer = append([]byte{byte(RefusedJoin)}, cleanText(joinErr.Error())...)
+		code, text := RefusedJoin, joinErr.Error()
+		var refused *RefusedError
+		if errors.As(joinErr, &refused) {
+			code, text = refused.Refusal, refused.Text
+		}
+		answer = append([]byte{byte(code)}, cleanText(text)...)
 	}
 	if err := s.raw.SetDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return fmt.Errorf("join of %q: %w", req.Node, err)
@@ -59,6 +66,10 @@ func (e *Endpoint) serveJoin(ctx context.Context, s *session, source netip.AddrP
 	_ = s.tls.CloseWrite()
 	return nil
 }
+
+// ErrNotAnswered: the member closed the connection before it said anything, which is how one without an open join
+// token treats strangers.
+var ErrNotAnswered = errors.New("the member answers no joiner: no join token is open there")
 
 // JoinConfig is what a node needs to join.
 type JoinConfig struct {
@@ -75,7 +86,8 @@ type JoinConfig struct {
 }
 
 // Join asks the members of a cluster, one after the other, to let this node join, and returns the answer of the first
-// that could be reached. A refusal is final: it is a *RefusedError. If no member could be reached, the error has the reason of each.
+// that could be reached. A refusal is final, unless it says that this member cannot (RefusedBusy): it is a *RefusedError. If no member could
+// be reached, the error has the reason of each.
 func Join(ctx context.Context, cfg JoinConfig) ([]byte, error) {
 	if len(cfg.Addresses) == 0 || cfg.VerifyServer == nil || cfg.Request == nil {
 		return nil, errors.New("join: Addresses, VerifyServer and Request must be set")
@@ -97,7 +109,7 @@ func Join(ctx context.Context, cfg JoinConfig) ([]byte, error) {
 		}
 		err = fmt.Errorf("join at %v: %w", a, err)
 		var refused *RefusedError
-		if errors.As(err, &refused) || ctx.Err() != nil {
+		if errors.As(err, &refused) && refused.Refusal != RefusedBusy || ctx.Err() != nil {
 			return nil, err
 		}
 		errs = append(errs, err)
@@ -119,6 +131,9 @@ func joinOne(ctx context.Context, cfg JoinConfig, at netip.AddrPort) ([]byte, er
 		return cfg.VerifyServer(rawChain(cs))
 	}))
 	if err := s.tls.HandshakeContext(hctx); err != nil {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) {
+			return nil, ErrNotAnswered
+		}
 		return nil, err
 	}
 	s.r = bufio.NewReaderSize(s.tls, maxFrame)

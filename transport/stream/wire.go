@@ -243,7 +243,7 @@ const (
 	RefusedDirection Refusal = 6
 	// RefusedByOwner: the owner does not accept what the hello says.
 	RefusedByOwner Refusal = 7
-	// RefusedBusy: no more bulk transfers are taken now.
+	// RefusedBusy: no more bulk transfers are taken now, or this member cannot let anybody join.
 	RefusedBusy Refusal = 8
 	// RefusedJoin: the join request was not granted.
 	RefusedJoin Refusal = 9

@@ -150,7 +150,14 @@ func TestApply_Token(t *testing.T) {
 	c.refused(join("gamma", 1500_000), "is for node beta")
 	c.refused(join("beta", 2001_000), "expired")
 	c.must(join("beta", 1500_000))
-	c.refused(join("beta", 1500_000), "used or revoked")
+	c.refused(join("beta", 1500_000), "used already, by node beta")
+	c.refused(&Entry{Kind: KindTokenDrop, TokenDrop: &TokenDrop{ID: "t1"}}, "no open join token")
+	// Used and expired ones go when the next is made; one without a name is for the first who comes.
+	c.must(&Entry{Kind: KindTokenAdd, Time: 2001_000, TokenAdd: &Token{ID: "t2", Hash: []byte{1}, Expires: 3000}})
+	c.refused(join("gamma", 2002_000), "not known")
+	any := join("gamma", 2002_000)
+	any.MemberAdd.Token = "t2"
+	c.must(any)
 }
 
 func TestApply_ConfigConflict(t *testing.T) {

@@ -32,16 +32,20 @@ func (n *State) memberAdd(a *MemberAdd, timeMS int64, out *Outcome) error {
 	if a.Token != "" {
 		i := slices.IndexFunc(n.Tokens, func(t Token) bool { return t.ID == a.Token })
 		if i < 0 {
-			return fmt.Errorf("the join token was used or revoked already")
+			return fmt.Errorf("the join token is not known: it was revoked, or has expired long ago")
 		}
 		t := n.Tokens[i]
+		if t.Used != "" {
+			return fmt.Errorf("the join token was used already, by node %s", t.Used)
+		}
 		if timeMS/1000 > t.Expires {
 			return fmt.Errorf("the join token has expired")
 		}
 		if t.Node != "" && t.Node != a.Name {
 			return fmt.Errorf("the join token is for node %s, not for %s", t.Node, a.Name)
 		}
-		n.Tokens = slices.Delete(slices.Clone(n.Tokens), i, i+1)
+		n.Tokens = slices.Clone(n.Tokens)
+		n.Tokens[i].Used = a.Name
 	}
 	if a.Feature < n.Feature {
 		return fmt.Errorf("node %s runs feature level %d, the cluster is at %d: install a newer build on it", a.Name, a.Feature, n.Feature)
@@ -190,7 +194,16 @@ func (n *State) tokenAdd(t Token, timeMS int64) error {
 		return fmt.Errorf("the node name %s is taken", t.Node)
 	}
 	tokens := slices.DeleteFunc(slices.Clone(n.Tokens), func(x Token) bool { return timeMS/1000 > x.Expires || x.ID == t.ID })
-	if len(tokens) >= maxTokens {
+	open := 0
+	for i := range tokens {
+		if tokens[i].Used == "" {
+			open++
+		}
+	}
+	if len(tokens) >= 2*maxTokens { // an hour's worth of joins; the oldest used ones need not be told of any more
+		tokens = slices.DeleteFunc(tokens, func(x Token) bool { return x.Used != "" })
+	}
+	if open >= maxTokens {
 		return fmt.Errorf("%d join tokens are open already; revoke one", maxTokens)
 	}
 	n.Tokens = append(tokens, t)
@@ -198,7 +211,7 @@ func (n *State) tokenAdd(t Token, timeMS int64) error {
 }
 
 func (n *State) tokenDrop(id string) error {
-	i := slices.IndexFunc(n.Tokens, func(t Token) bool { return t.ID == id })
+	i := slices.IndexFunc(n.Tokens, func(t Token) bool { return t.ID == id && t.Used == "" })
 	if i < 0 {
 		return fmt.Errorf("no open join token has the id %q", id)
 	}

@@ -97,6 +97,8 @@ type Token struct {
 	Hash    []byte `cbor:"3,keyasint"`
 	Expires int64  `cbor:"4,keyasint"` // seconds since 1970
 	Actor   string `cbor:"5,keyasint,omitempty"`
+	// Used is the node that joined with it. The token stays until it expires, so that who tries it again is told.
+	Used string `cbor:"6,keyasint,omitempty"`
 }
 
 // ActionID names one dispatched action in the whole life of the cluster.
