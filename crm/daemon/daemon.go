@@ -144,6 +144,9 @@ func (p *process) run(ctx context.Context, conn net.Conn, listener net.Listener)
 			if errors.Is(err, errLeft) || errors.Is(err, context.Canceled) {
 				return nil
 			}
+			if errors.Is(err, errRemoved) {
+				return &ConfigError{err}
+			}
 			return err
 		case err := <-failed:
 			return err

@@ -64,8 +64,8 @@ type decision struct {
 const maxDecisions = 200
 
 // openInstance opens what is on disk and makes the node. runs are those that the runner still knows of.
-func openInstance(p Paths, cfg *Config, log hclog.Logger, client *runner.Client, started time.Time) (d *instance, err error) {
-	d = &instance{paths: p, config: cfg, log: log, client: client, started: started, rounds: make(chan struct{}, 1)}
+func openInstance(p Paths, cfg *Config, log hclog.Logger, client *runner.Client, started time.Time) (_ *instance, err error) {
+	d := &instance{paths: p, config: cfg, log: log, client: client, started: started, rounds: make(chan struct{}, 1)}
 	if d.keys, err = keyring.OpenFolder(p.keyDir()); err != nil {
 		return nil, err
 	}

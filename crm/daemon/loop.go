@@ -53,6 +53,7 @@ type loop struct {
 	incarnation membership.Incarnation
 	in          chan func()
 	quit        chan struct{} // closed when the loop has ended
+	failed      chan error    // has room for the one error that ends the loop
 
 	onDecision func(controller.DecisionRecord)
 
@@ -69,9 +70,26 @@ type loop struct {
 // errLeft ends the loop after the node has left in order.
 var errLeft = errors.New("the node has left the cluster in order")
 
+// errRemoved ends the loop of a node that has seen its own removal.
+var errRemoved = errors.New("this node was removed from the cluster; to join again, empty its state folder and use a new join token. What still runs here is not managed any more")
+
+// removed reports whether the cluster has removed this node.
+func (l *loop) removed() bool {
+	s := l.n.State()
+	return len(s.Members) > 0 && s.MemberByRaftID(uint64(l.n.Hello().ID)) == nil && s.NextRaftID > uint64(l.n.Hello().ID)
+}
+
 func newLoop(n *node.Node, log *raftlog.Log, hc hclog.Logger, start time.Time) *loop {
-	return &loop{n: n, log: log, hc: hc, start: start, in: make(chan func(), inputQueue), quit: make(chan struct{}),
+	return &loop{n: n, log: log, hc: hc, start: start, in: make(chan func(), inputQueue), quit: make(chan struct{}), failed: make(chan error, 1),
 		waiting: map[replica.RequestID]chan node.Reply{}, state: n.State(), hello: n.Hello(), wake: make(chan struct{})}
+}
+
+// fail ends the loop with an error, of which the first counts.
+func (l *loop) fail(err error) {
+	select {
+	case l.failed <- err:
+	default:
+	}
 }
 
 // now is the monotonic time since the process started.
@@ -94,8 +112,7 @@ func (l *loop) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var group sync.WaitGroup
 	saves := make(chan replica.Save, 1)
-	failed := make(chan error, 1)
-	group.Go(func() { l.saver(ctx, saves, failed) })
+	group.Go(func() { l.saver(ctx, saves) })
 	defer group.Wait()
 	defer cancel()
 
@@ -110,7 +127,7 @@ func (l *loop) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case err := <-failed:
+		case err := <-l.failed:
 			return err
 		case f := <-l.in:
 			f()
@@ -133,14 +150,14 @@ func (l *loop) Run(ctx context.Context) error {
 }
 
 // saver writes what raft wants saved. It has a goroutine of its own, so that heartbeats go on during an fsync.
-func (l *loop) saver(ctx context.Context, saves <-chan replica.Save, failed chan<- error) {
+func (l *loop) saver(ctx context.Context, saves <-chan replica.Save) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case s := <-saves:
 			if err := l.log.Save(s); err != nil {
-				failed <- fmt.Errorf("raft log: %w", err)
+				l.fail(fmt.Errorf("raft log: %w", err))
 				return
 			}
 			ok := l.post(func() {
@@ -219,6 +236,9 @@ func (l *loop) output(ctx context.Context, group *sync.WaitGroup, saves chan<- r
 				delete(l.waiting, r.Request)
 				ch <- r // has room
 			}
+		}
+		if out.StateChanged && l.removed() {
+			return errRemoved
 		}
 		for _, d := range out.Decisions {
 			if l.onDecision != nil {

@@ -53,6 +53,7 @@ type network struct {
 	shown   stream.Credentials
 	alarms  map[membership.NodeID][]string // about the certificates that connected peers showed
 	up      map[membership.NodeID]bool     // connected peers
+	gone    map[membership.NodeID]bool     // members that said that this node was removed
 	layout  layout
 	sockets map[membership.LinkID]openSocket
 	group   sync.WaitGroup
@@ -76,7 +77,7 @@ type openSocket struct {
 
 func newNetwork(d *instance, known layout) (*network, error) {
 	n := &network{d: d, ids: map[membership.RaftID]membership.NodeID{}, raft: map[membership.NodeID]membership.RaftID{},
-		seen: map[membership.NodeID]membership.Incarnation{}, judged: map[membership.NodeID]membership.Incarnation{}, alarms: map[membership.NodeID][]string{}, up: map[membership.NodeID]bool{}, sockets: map[membership.LinkID]openSocket{}}
+		seen: map[membership.NodeID]membership.Incarnation{}, judged: map[membership.NodeID]membership.Incarnation{}, alarms: map[membership.NodeID][]string{}, up: map[membership.NodeID]bool{}, gone: map[membership.NodeID]bool{}, sockets: map[membership.LinkID]openSocket{}}
 	var err error
 	if n.shown, err = credentials(d.id); err != nil {
 		return nil, err
@@ -268,7 +269,7 @@ func (n *network) apply(l layout, first bool) error {
 	n.failed = err != nil
 	n.mu.Unlock()
 	if err != nil && first && !errors.Is(err, syscall.EADDRNOTAVAIL) {
-		return portError(err)
+		return &ConfigError{portError(err)}
 	}
 	if err != nil {
 		n.d.log.Warn("network settings", "error", portError(err))
@@ -332,6 +333,7 @@ func (n *network) event(e stream.Event) {
 		fresh := n.seen[e.Node] != e.Hello.Incarnation
 		n.seen[e.Node] = e.Hello.Incarnation
 		n.up[e.Node], n.alarms[e.Node] = true, e.Alarms
+		delete(n.gone, e.Node)
 		n.mu.Unlock()
 		d.wakeRounds()
 		if err := n.hub.Install(e.Node, datagram.Chain{Secret: e.DatagramSecret, Seq: e.Hello.Seq, Fresh: fresh}); err != nil {
@@ -354,6 +356,10 @@ func (n *network) event(e stream.Event) {
 			d.loop.n.StreamUp(d.loop.now(), e.Node, e.Link)
 		})
 	case stream.PeerDown:
+		var refused *stream.RefusedError
+		if errors.As(e.Err, &refused) && refused.ByPeer && refused.Refusal == stream.RefusedRemoved {
+			n.dismissed(e.Node)
+		}
 		if e.Last {
 			n.mu.Lock()
 			delete(n.up, e.Node)
@@ -485,6 +491,28 @@ func (n *network) Snapshot(ctx context.Context, m replica.SnapshotMessage, done 
 		}
 		done(err == nil)
 	})
+}
+
+// dismissed notes that a member says that this node was removed. One alone could lie; when more than half of the
+// others say so, the node ends.
+func (n *network) dismissed(by membership.NodeID) {
+	n.mu.Lock()
+	n.gone[by] = true
+	others, said := 0, 0
+	for _, m := range n.layout.members {
+		if m.Node == n.d.id.ID {
+			continue
+		}
+		others++
+		if n.gone[m.Node] {
+			said++
+		}
+	}
+	n.mu.Unlock()
+	n.d.log.Warn("a member says that this node was removed from the cluster", "peer", int(by))
+	if said > others/2 {
+		n.d.loop.fail(errRemoved)
+	}
 }
 
 // notice sends a notice to a member.

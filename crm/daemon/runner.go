@@ -67,6 +67,9 @@ func RunRunner(ctx context.Context, o Options) error {
 	}
 	defer launcher.Close()
 	auditLog, err := openAudit(p)
+	if errors.Is(err, audit.ErrLocked) {
+		return fmt.Errorf("quorated runs already with the state in %s: use it, or stop it first with \"crm cluster stop\"", p.Var)
+	}
 	if err != nil {
 		return err
 	}
@@ -265,6 +268,14 @@ func newRunner(p Paths, cfg *Config, launcher *subprocess.Launcher, log *audit.L
 // openAudit opens the audit log; its signing key is made at the first start.
 func openAudit(p Paths) (*audit.Log, error) {
 	name := filepath.Join(p.runnerDir(), "audit.key")
+	if info, err := os.Lstat(name); err == nil {
+		if err := checkOwned(name, info); err != nil {
+			return nil, err
+		}
+		if info.Mode().Perm()&0o077 != 0 || !info.Mode().IsRegular() {
+			return nil, fmt.Errorf("%s has mode %v: it must be a file that nobody else can read; use chmod 600, and \"crm audit verify\" on the others, since somebody may have read the key", name, info.Mode())
+		}
+	}
 	seed, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		seed = make([]byte, ed25519.SeedSize)

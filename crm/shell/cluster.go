@@ -483,11 +483,24 @@ func (s *Shell) cmdLeave(c *call) error {
 	if s.interactive && !s.confirm("Remove this node from the cluster for good?") {
 		return nil
 	}
-	if _, err := cl.Propose(c.ctx, &command.Entry{Kind: command.KindMemberRemove, MemberRemove: &command.MemberRemove{Name: l.Node}}); err != nil {
-		return explain(err)
+	_, err = cl.Propose(c.ctx, &command.Entry{Kind: command.KindMemberRemove, MemberRemove: &command.MemberRemove{Name: l.Node}})
+	if err == nil {
+		err = cl.Stop(c.ctx)
 	}
-	return explain(cl.Stop(c.ctx))
+	// The daemon ends by itself when it sees or hears of its removal, so either request may find it gone.
+	if err != nil {
+		ctx, cancel := context.WithTimeout(c.ctx, leaveTime)
+		defer cancel()
+		if poll(ctx, func() (bool, error) { _, gone := cl.Local(ctx); return errors.Is(gone, client.ErrNotRunning), nil }) != nil {
+			return explain(err)
+		}
+	}
+	s.info("this node has left the cluster; empty its state folder before it joins one again")
+	return nil
 }
+
+// leaveTime is how long a daemon may take to end after its node was removed.
+const leaveTime = 10 * time.Second
 
 func (s *Shell) cmdWaitStartup(c *call) error {
 	if err := c.want(0, 1); err != nil {

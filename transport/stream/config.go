@@ -56,6 +56,8 @@ const (
 	writeTimeout = 10 * time.Second
 	// livenessTimeout is how long an old connection may take to answer before a new process with the same identity displaces it.
 	livenessTimeout = 500 * time.Millisecond
+	// farewellTimeout bounds how long a peer that was removed may take to hear of it.
+	farewellTimeout = time.Second
 	// drainTimeout bounds how long a replaced connection may take to finish its messages.
 	drainTimeout = 5 * time.Second
 	// bulkTimeout ends a bulk transfer that makes no progress.

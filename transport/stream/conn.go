@@ -68,6 +68,7 @@ type conn struct {
 	pong         chan struct{} // closed when the answer to pingToken came
 	draining     bool          // takes no new messages, and ends when those that it has are written
 	peerDone     bool          // the peer writes no more (only while draining)
+	farewell     []byte        // refusal to be written before the connection ends; what comes from the peer is ignored
 	err          error         // why it ended
 }
 
@@ -112,6 +113,24 @@ func (c *conn) reason() error {
 	return c.err
 }
 
+// dismiss ends the connection to a peer that is refused from now on: nothing that it sends counts any more, and it
+// is told why, if it takes that within a second.
+func (c *conn) dismiss(why *RefusedError) {
+	c.mu.Lock()
+	if c.farewell == nil {
+		c.farewell, c.inbox = why.encode(), nil
+	}
+	c.mu.Unlock()
+	c.kick()
+	time.AfterFunc(farewellTimeout, func() { c.fail(ErrRemoved) })
+}
+
+func (c *conn) dismissed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.farewell != nil
+}
+
 // errDrained ends a replaced connection that has done its work.
 var errDrained = errors.New("replaced by a newer connection")
 
@@ -139,6 +158,12 @@ func (c *conn) readLoop() error {
 	partCost := 0
 	for {
 		class, msg, size, done, err := asm.read(c.r)
+		if c.dismissed() {
+			if err != nil {
+				return ErrRemoved
+			}
+			continue
+		}
 		if errors.Is(err, io.EOF) {
 			c.mu.Lock()
 			draining := c.draining
@@ -298,6 +323,17 @@ func (c *conn) writeLoop() {
 	var buf []byte
 	for {
 		var done bool
+		if c.dismissed() {
+			c.mu.Lock()
+			buf = appendFrame(buf[:0], transport.ClassControl, true, c.farewell)
+			c.mu.Unlock()
+			if c.tls.SetWriteDeadline(time.Now().Add(farewellTimeout)) == nil {
+				// If it can't be told, the other side sees a closed connection.
+				_, _ = c.tls.Write(buf)
+				_ = c.tls.CloseWrite()
+			}
+			return // the peer closes, or the timer of dismiss
+		}
 		buf, done = c.gather(buf[:0])
 		switch {
 		case len(buf) > 0:

@@ -97,7 +97,9 @@ func (e *Endpoint) keep(ctx context.Context, d *dialer, p *peer, link membership
 		case <-c.ended:
 			return c
 		case <-ctx.Done():
-			c.fail(ErrRemoved)
+			if !c.dismissed() { // else it ends by itself, after it was told why
+				c.fail(ErrRemoved)
+			}
 			return c
 		case <-d.renew:
 			next, err := e.dial(ctx, d, p, link)

@@ -202,7 +202,8 @@ func (e *Endpoint) Addr(link membership.LinkID) netip.AddrPort {
 	return a
 }
 
-// SetPeers replaces the list of peers. Connections to peers that are gone, or whose key or address changed, are closed at once. All others are checked
+// SetPeers replaces the list of peers. Connections to peers that are gone, or whose key or address changed, are closed at once; what comes from a peer
+// that is gone is not looked at any more, but it is told (RefusedRemoved), for which it has a second. All others are checked
 // again with Config.Verify, so that a revocation ends them, too. A list with an error changes nothing.
 func (e *Endpoint) SetPeers(list []Peer) error {
 	seen := map[membership.NodeID]bool{}
@@ -231,6 +232,11 @@ func (e *Endpoint) SetPeers(list []Peer) error {
 	for id, p := range e.peers {
 		if !seen[id] {
 			delete(e.peers, id)
+			for _, c := range p.conns {
+				if c != nil {
+					c.dismiss(refuse(RefusedRemoved, "node %d was removed from the cluster", id))
+				}
+			}
 			e.dropPeer(p, ErrRemoved)
 		}
 	}
@@ -281,7 +287,7 @@ func (e *Endpoint) dropPeer(p *peer, why error) {
 		}
 	}
 	for _, c := range p.conns {
-		if c != nil {
+		if c != nil && !c.dismissed() {
 			c.fail(why)
 		}
 	}

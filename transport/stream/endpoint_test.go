@@ -311,6 +311,10 @@ func TestEndpoint_RemovedAndRevoked(t *testing.T) {
 			if err := a.downs[0].Err; !errors.Is(err, want) {
 				t.Errorf("PeerDown = %v, want %v", err, want)
 			}
+			var refused *RefusedError
+			if told := errors.As(b.downs[0].Err, &refused) && refused.Refusal == RefusedRemoved && refused.ByPeer; told != (name == "removed") {
+				t.Errorf("the other side sees %v, told of its removal: %v", b.downs[0].Err, told)
+			}
 		})
 	}
 }

@@ -249,11 +249,13 @@ const (
 	RefusedJoin Refusal = 9
 	// RefusedStale: a newer connection of the same process is there.
 	RefusedStale Refusal = 10
+	// RefusedRemoved: the node was taken out of the list of peers while it was connected.
+	RefusedRemoved Refusal = 11
 )
 
 // String returns the name of the refusal.
 func (r Refusal) String() string {
-	names := [...]string{1: "version", "cluster", "node", "address", "duplicate", "direction", "owner", "busy", "join", "stale"}
+	names := [...]string{1: "version", "cluster", "node", "address", "duplicate", "direction", "owner", "busy", "join", "stale", "removed"}
 	if r > 0 && int(r) < len(names) {
 		return names[r]
 	}
