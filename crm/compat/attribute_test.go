@@ -54,7 +54,6 @@ func TestAttributeTools(t *testing.T) {
 		{"attrd_updater -n pingd -U 1 -d 5", 1, "", "running cluster"},
 		{"attrd_updater -n pingd", 64, "", "say what to do"},
 		{"attrd_updater -Q", 64, "", "no attribute"},
-		{"crm_attribute -N n1 -n rack -v c", 1, "", "running cluster"},
 		{"crm_attribute -N n1 -n rack -v c -D", 64, "", "only one"},
 		{"crm_attribute", 64, "", "--name"},
 		{"crm_attribute -n x -l soon", 64, "", "soon"},
@@ -85,5 +84,17 @@ func TestAttributeTools(t *testing.T) {
 	}
 	if data, err := os.ReadFile(file); err != nil || string(data) != attributeDoc {
 		t.Errorf("the file was changed: %v", err)
+	}
+	// A permanent attribute is written to the file, and read back from it.
+	for _, step := range []struct{ line, want string }{
+		{"crm_attribute -N n1 -n rack -v c", ""},
+		{"crm_attribute -N n1 -n rack -G -q", "c\n"},
+	} {
+		args := strings.Fields(step.line)
+		tool, _ := Lookup(args[0])
+		var out, errs bytes.Buffer
+		if code := tool(IO{Out: &out, Err: &errs}, args[1:]); code != 0 || out.String() != step.want {
+			t.Errorf("%s: code %d, output %q, errors %q; want 0, %q", step.line, code, &out, &errs, step.want)
+		}
 	}
 }

@@ -10,8 +10,8 @@ import (
 
 	"github.com/quorate/quorate/crm/api"
 	"github.com/quorate/quorate/crm/api/client"
+	"github.com/quorate/quorate/crm/api/editor"
 	"github.com/quorate/quorate/crm/cib"
-	"github.com/quorate/quorate/crm/cib/cibxml"
 	"github.com/quorate/quorate/crm/store/command"
 	"github.com/quorate/quorate/crm/version"
 )
@@ -20,53 +20,39 @@ import (
 const askTimeout = 30 * time.Second
 
 var (
-	errReadOnly = errors.New("changes need a running cluster, and CIB_file is set: change a file with \"crm configure\"")
+	errReadOnly = errors.New("transient attributes need a running cluster, and CIB_file is set")
 	errNotSet   = errors.New("no such attribute, option or node")
 )
 
 // cluster is what a tool works on: the running cluster, or the file that CIB_file names.
 type cluster struct {
-	ctx    context.Context
-	client *client.Client // nil = file
-	file   string
-	state  *command.State // nil with a file
-	doc    *cib.Document
+	ctx     context.Context
+	backend editor.Backend
+	client  *client.Client // nil = file
+	state   *command.State // nil with a file
+	doc     *cib.Document
 }
 
 // open loads the document. The returned function ends the work.
 func open() (*cluster, func(), error) {
 	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
-	c := &cluster{ctx: ctx, file: os.Getenv("CIB_file")}
-	if err := c.load(); err != nil {
+	c := &cluster{ctx: ctx}
+	if file := os.Getenv("CIB_file"); file != "" {
+		c.backend = &editor.File{Path: file}
+	} else {
+		c.client = client.New(client.Socket(os.Getenv))
+		c.backend = &editor.Live{Client: c.client}
+	}
+	snap, err := c.backend.Load(ctx)
+	if err != nil {
 		cancel()
+		if errors.Is(err, editor.ErrNoCluster) {
+			err = fmt.Errorf("%w: %w", client.ErrNotRunning, err)
+		}
 		return nil, nil, err
 	}
+	c.state, c.doc = snap.State, snap.Doc
 	return c, cancel, nil
-}
-
-func (c *cluster) load() error {
-	if c.file != "" {
-		data, err := os.ReadFile(c.file)
-		if err != nil {
-			return err
-		}
-		if c.doc, _, err = cibxml.Read(data); err != nil {
-			return fmt.Errorf("%s: %w", c.file, err)
-		}
-		return nil
-	}
-	if c.client == nil {
-		c.client = client.New(client.Socket(os.Getenv))
-	}
-	s, err := c.client.State(c.ctx, false)
-	if err != nil {
-		return err
-	}
-	if s.Document == nil {
-		return client.ErrNotRunning
-	}
-	c.state, c.doc = s, s.Document
-	return nil
 }
 
 // local returns what this node sees; with a file there is no such node.
@@ -103,32 +89,8 @@ func (c *cluster) setTransient(a command.Attribute) error {
 
 // change edits the configuration, again on the newest when somebody else changed it at the same time.
 func (c *cluster) change(message string, edit func(doc *cib.Document) error) error {
-	for try := 0; ; try++ {
-		doc := c.doc.Clone()
-		if err := edit(doc); err != nil {
-			return err
-		}
-		changes := cib.Diff(c.doc, doc)
-		if len(changes) == 0 {
-			return nil
-		}
-		if c.client == nil {
-			return errReadOnly
-		}
-		based := make(map[string]uint64)
-		for i := range changes {
-			based[changes[i].Key()] = c.state.Objects[changes[i].Key()]
-		}
-		_, err := c.client.Propose(c.ctx, &command.Entry{Kind: command.KindConfig,
-			Config: &command.Config{Changes: changes, Based: based, Message: message}})
-		var e *client.Error
-		if !errors.As(err, &e) || e.Reply.Code != api.CodeConflict || try == 10 {
-			return err
-		}
-		if err := c.load(); err != nil {
-			return err
-		}
-	}
+	_, err := editor.Change(c.ctx, c.backend, editor.Options{Message: message}, edit)
+	return err
 }
 
 // frame is the frame of a tool: it prints errors in the manner of the tools and knows --help and --version.

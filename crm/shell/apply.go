@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/quorate/quorate/crm/api/editor"
 	"github.com/quorate/quorate/crm/cib"
 	"github.com/quorate/quorate/crm/cib/cibcrm"
 	"github.com/quorate/quorate/crm/cib/cibtoml"
@@ -63,7 +64,7 @@ func (s *Shell) readConfig(name string) (*cib.Document, error) {
 		}
 		return doc, nil
 	case strings.HasSuffix(name, ".crm"):
-		w := newWorkArea(&snapshot{doc: &cib.Document{}})
+		w := newWorkArea(&editor.Snapshot{Doc: &cib.Document{}})
 		if err := w.apply(string(data), cibcrm.Update); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
@@ -89,8 +90,8 @@ func (s *Shell) readConfig(name string) (*cib.Document, error) {
 
 // wanted returns the document that a file asks for: its configuration, with what only the cluster knows, the
 // members with their ids and links, taken from the present one where the file says nothing of it.
-func wanted(now *snapshot, file *cib.Document) *cib.Document {
-	out := now.doc.Clone()
+func wanted(now *editor.Snapshot, file *cib.Document) *cib.Document {
+	out := now.Doc.Clone()
 	config := file.Config.Clone()
 	if len(config.Cluster.Links) == 0 {
 		config.Cluster.Links = out.Config.Cluster.Links
@@ -99,7 +100,7 @@ func wanted(now *snapshot, file *cib.Document) *cib.Document {
 		old := &out.Config.Nodes[i]
 		at := slices.IndexFunc(config.Nodes, func(n cib.Node) bool { return n.Name == old.Name })
 		if at < 0 {
-			member := now.state != nil && now.state.Member(old.Name) != nil
+			member := now.State != nil && now.State.Member(old.Name) != nil
 			if member || len(file.Config.Nodes) == 0 {
 				config.Nodes = append(config.Nodes, old.Clone())
 			}
@@ -133,7 +134,7 @@ func wanted(now *snapshot, file *cib.Document) *cib.Document {
 
 // plan is what applying a file would do.
 type plan struct {
-	base    *snapshot
+	base    *editor.Snapshot
 	doc     *cib.Document
 	changes []cib.Change
 	lines   []string // the difference in words
@@ -148,17 +149,17 @@ func (s *Shell) makePlan(ctx context.Context, name string) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	base, err := s.connect().Load(ctx)
+	base, err := s.load(ctx)
 	if err != nil {
 		return nil, err
 	}
 	p := &plan{base: base, doc: wanted(base, file)}
-	p.changes = cib.Diff(base.doc, p.doc)
-	p.lines = cib.Describe(base.doc, p.changes)
+	p.changes = cib.Diff(base.Doc, p.doc)
+	p.lines = cib.Describe(base.Doc, p.changes)
 	if len(p.changes) == 0 {
 		return p, nil
 	}
-	if err := newErrors(base.doc, p.doc); err != nil {
+	if err := checkChange(base.Doc, p.doc); err != nil {
 		return nil, err
 	}
 	d, err := decide(base, p.doc)
@@ -171,7 +172,7 @@ func (s *Shell) makePlan(ctx context.Context, name string) (*plan, error) {
 		switch ch.Verb {
 		case "Stop", "Restart", "Move", "Recover", "Migrate", "Demote":
 			if ch.From != "" {
-				p.stops = append(p.stops, fmt.Sprintf("%s on %s (%s), about %v", ch.Resource, ch.From, strings.ToLower(ch.Verb), interruption(base.doc, p.doc, ch)))
+				p.stops = append(p.stops, fmt.Sprintf("%s on %s (%s), about %v", ch.Resource, ch.From, strings.ToLower(ch.Verb), interruption(base.Doc, p.doc, ch)))
 			}
 		}
 	}
@@ -223,7 +224,7 @@ func interruption(now, then *cib.Document, ch policy.Change) time.Duration {
 }
 
 // risks names what an administrator should know before applying.
-func risks(base *snapshot, doc *cib.Document) []string {
+func risks(base *editor.Snapshot, doc *cib.Document) []string {
 	var out []string
 	if !cib.IsTrue(cib.EffectiveProperty(doc, "fencing-enabled")) {
 		out = append(out, "fencing is off: after the loss of a node, data may be used by two nodes at once")
@@ -241,10 +242,10 @@ func risks(base *snapshot, doc *cib.Document) []string {
 			out = append(out, fmt.Sprintf("%s has no monitor: its failure would not be noticed", r.ID))
 		}
 	})
-	if base.state != nil {
+	if base.State != nil {
 		online := 0
-		for i := range base.state.Members {
-			if m := &base.state.Members[i]; m.Online && !m.Removed {
+		for i := range base.State.Members {
+			if m := &base.State.Members[i]; m.Online && !m.Removed {
 				online++
 			}
 		}
@@ -355,7 +356,7 @@ func (s *Shell) cmdApply(c *call) error {
 	if message == "" {
 		message = "crm apply " + filepath.Base(name)
 	}
-	if err := s.connect().Commit(c.ctx, p.base, p.changes, message, s.opts.force); err != nil {
+	if err := s.store(c.ctx, p.base, p.changes, message, s.opts.force); err != nil {
 		return err
 	}
 	s.printf("Applied: %d objects changed.\n", len(p.changes))
@@ -378,18 +379,18 @@ func (s *Shell) cmdExport(c *call) error {
 	default:
 		return c.usage("%q is too much", args[1])
 	}
-	snap, err := s.connect().Load(c.ctx)
+	snap, err := s.load(c.ctx)
 	if err != nil {
 		return err
 	}
 	var text string
 	switch form {
 	case "xml":
-		text = string(cibxml.Write(snap.doc, cibxml.Options{NoStatus: true, Plain: true}))
+		text = string(cibxml.Write(snap.Doc, cibxml.Options{NoStatus: true, Plain: true}))
 	case "crm":
-		text = cibcrm.Print(&snap.doc.Config, cibcrm.PrintOptions{})
+		text = cibcrm.Print(&snap.Doc.Config, cibcrm.PrintOptions{})
 	default:
-		data, err := cibtoml.Write(snap.doc)
+		data, err := cibtoml.Write(snap.Doc)
 		if err != nil {
 			return err
 		}
@@ -418,17 +419,17 @@ func (s *Shell) cmdImport(c *call) error {
 	for _, p := range append(problems, translated...) {
 		s.printf("* %s\n", p.String())
 	}
-	base, err := s.connect().Load(c.ctx)
+	base, err := s.load(c.ctx)
 	if err != nil {
 		return err
 	}
 	want := wanted(base, up)
-	changes := cib.Diff(base.doc, want)
+	changes := cib.Diff(base.Doc, want)
 	if len(changes) == 0 {
 		s.printf("Nothing to change.\n")
 		return nil
 	}
-	if err := newErrors(base.doc, want); err != nil && !s.opts.force {
+	if err := checkChange(base.Doc, want); err != nil && !s.opts.force {
 		return err
 	}
 	message := s.opts.message
@@ -438,7 +439,7 @@ func (s *Shell) cmdImport(c *call) error {
 	if s.interactive && !s.confirm(fmt.Sprintf("Change %d objects?", len(changes))) {
 		return nil
 	}
-	if err := s.connect().Commit(c.ctx, base, changes, message, s.opts.force); err != nil {
+	if err := s.store(c.ctx, base, changes, message, s.opts.force); err != nil {
 		return err
 	}
 	s.printf("Imported: %d objects changed.\n", len(changes))
@@ -453,11 +454,11 @@ func (s *Shell) cmdDiffFile(c *call) error {
 	if err != nil {
 		return err
 	}
-	base, err := s.connect().Load(c.ctx)
+	base, err := s.load(c.ctx)
 	if err != nil {
 		return err
 	}
-	for _, l := range cib.Describe(base.doc, cib.Diff(base.doc, wanted(base, file))) {
+	for _, l := range cib.Describe(base.Doc, cib.Diff(base.Doc, wanted(base, file))) {
 		s.printf("%s\n", l)
 	}
 	return nil

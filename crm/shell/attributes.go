@@ -20,11 +20,11 @@ func (s *Shell) attributeCommand(c *call, owner string, args []string, kind stri
 		return c.usage("%q is none of set, show, delete", action)
 	}
 	if action == "show" {
-		snap, err := s.connect().Load(c.ctx)
+		snap, err := s.load(c.ctx)
 		if err != nil {
 			return err
 		}
-		list, err := find(snap.doc)
+		list, err := find(snap.Doc)
 		if err != nil {
 			return err
 		}

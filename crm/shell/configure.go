@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/quorate/quorate/crm/api/editor"
 	"github.com/quorate/quorate/crm/cib"
 	"github.com/quorate/quorate/crm/cib/cibcrm"
 	"github.com/quorate/quorate/crm/cib/cibtoml"
@@ -18,25 +19,25 @@ import (
 
 // workArea is the configuration that the configure level edits.
 type workArea struct {
-	base  *snapshot
+	base  *editor.Snapshot
 	doc   *cib.Document
 	ed    *cibcrm.Editor
 	dirty bool // a command may have changed doc
 }
 
 func (w *workArea) changed() bool {
-	return w.dirty && (w.doc.Head.ValidateWith != w.base.doc.Head.ValidateWith || len(cib.Diff(w.base.doc, w.doc)) > 0)
+	return w.dirty && (w.doc.Head.ValidateWith != w.base.Doc.Head.ValidateWith || len(cib.Diff(w.base.Doc, w.doc)) > 0)
 }
 
-func newWorkArea(base *snapshot) *workArea {
-	doc := base.doc.Clone()
+func newWorkArea(base *editor.Snapshot) *workArea {
+	doc := base.Doc.Clone()
 	return &workArea{base: base, doc: doc, ed: cibcrm.NewEditor(&doc.Config)}
 }
 
 // open returns the work area, loading it at the first use.
 func (s *Shell) open(ctx context.Context) (*workArea, error) {
 	if s.work == nil {
-		base, err := s.connect().Load(ctx)
+		base, err := s.load(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -222,11 +223,11 @@ func (s *Shell) filterItems(w *workArea, args []string, o cibcrm.PrintOptions) (
 		case a == "and":
 		case a == "changed":
 			changed := map[string]bool{}
-			for _, ch := range cib.Diff(w.base.doc, w.doc) {
+			for _, ch := range cib.Diff(w.base.Doc, w.doc) {
 				changed[ch.ID] = true
 				if ch.Object != nil && ch.Object.Resource != nil {
 					cib.EachResource(&cib.Configuration{Resources: []*cib.Resource{ch.Object.Resource}}, func(r, _ *cib.Resource) {
-						old, _, ok := cibcrm.Find(&w.base.doc.Config, r.ID)
+						old, _, ok := cibcrm.Find(&w.base.Doc.Config, r.ID)
 						x, y := cib.Object{Resource: old}, cib.Object{Resource: r}
 						changed[r.ID] = !ok || !x.Equal(&y)
 					})
@@ -355,7 +356,7 @@ func (s *Shell) cmdDelete(c *call) error {
 	return s.edit(c.ctx, func(w *workArea) error {
 		if !force {
 			for _, id := range args {
-				if node := activeOn(w.base.doc, id); node != "" {
+				if node := activeOn(w.base.Doc, id); node != "" {
 					return hint(fmt.Errorf("resource %s runs on %s", id, node), "stop it first (crm -w resource stop %s), or delete --force", id)
 				}
 			}
@@ -405,7 +406,7 @@ func (s *Shell) cmdRename(c *call) error {
 		return err
 	}
 	return s.edit(c.ctx, func(w *workArea) error {
-		if node := activeOn(w.base.doc, c.args[0]); node != "" && !s.opts.force {
+		if node := activeOn(w.base.Doc, c.args[0]); node != "" && !s.opts.force {
 			return hint(fmt.Errorf("resource %s runs on %s: it cannot be renamed now", c.args[0], node), "crm resource stop %s", c.args[0])
 		}
 		out, err := cib.Rename(w.doc, c.args[0], c.args[1])
@@ -529,12 +530,12 @@ func (s *Shell) cmdLoad(c *call) error {
 
 // keepMembers puts back the nodes that are members of the cluster: they go by "crm cluster remove" only.
 func (w *workArea) keepMembers() {
-	if w.base.state == nil {
+	if w.base.State == nil {
 		return
 	}
-	for i := range w.base.doc.Config.Nodes {
-		old := &w.base.doc.Config.Nodes[i]
-		if w.base.state.Member(old.Name) == nil {
+	for i := range w.base.Doc.Config.Nodes {
+		old := &w.base.Doc.Config.Nodes[i]
+		if w.base.State.Member(old.Name) == nil {
 			continue
 		}
 		at := slices.IndexFunc(w.doc.Config.Nodes, func(n cib.Node) bool { return n.Name == old.Name })
@@ -585,6 +586,9 @@ func (w *workArea) applyAll(list []*cibcrm.Statement) error {
 	return nil
 }
 
+// maxInput bounds a file that is read, in bytes.
+const maxInput = 512 << 20
+
 // readInput reads a file, or what is left of the input for "-".
 func (s *Shell) readInput(name string) ([]byte, error) {
 	if name == "-" {
@@ -592,7 +596,7 @@ func (s *Shell) readInput(name string) ([]byte, error) {
 		if s.in != nil {
 			in = s.in
 		}
-		return io.ReadAll(io.LimitReader(in, maxFile))
+		return io.ReadAll(io.LimitReader(in, maxInput))
 	}
 	if strings.Contains(name, "://") {
 		return nil, fmt.Errorf("%s: only files are read; fetch it first", name)
@@ -601,8 +605,8 @@ func (s *Shell) readInput(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if st.Size() > maxFile {
-		return nil, fmt.Errorf("%s has %d bytes, at most %d are read", name, st.Size(), maxFile)
+	if st.Size() > maxInput {
+		return nil, fmt.Errorf("%s has %d bytes, at most %d are read", name, st.Size(), maxInput)
 	}
 	return os.ReadFile(name)
 }
@@ -651,7 +655,7 @@ func (s *Shell) cmdDiff(c *call) error {
 	if err != nil {
 		return err
 	}
-	for _, l := range cib.Describe(w.base.doc, cib.Diff(w.base.doc, w.doc)) {
+	for _, l := range cib.Describe(w.base.Doc, cib.Diff(w.base.Doc, w.doc)) {
 		s.printf("%s\n", l)
 	}
 	return nil
@@ -677,8 +681,8 @@ func (s *Shell) commit(ctx context.Context, message string, force bool) error {
 	if err != nil {
 		return err
 	}
-	changes := cib.Diff(w.base.doc, w.doc)
-	schema := w.doc.Head.ValidateWith != w.base.doc.Head.ValidateWith
+	changes := cib.Diff(w.base.Doc, w.doc)
+	schema := w.doc.Head.ValidateWith != w.base.Doc.Head.ValidateWith
 	if len(changes) == 0 && !schema {
 		w.dirty = false
 		return nil
@@ -695,17 +699,17 @@ func (s *Shell) commit(ctx context.Context, message string, force bool) error {
 		}
 	}
 	if len(changes) > 0 {
-		err = s.connect().Commit(ctx, w.base, changes, message, force)
+		err = s.store(ctx, w.base, changes, message, force)
 	}
-	var conflict *conflictError
+	var conflict *editor.ConflictError
 	if errors.As(err, &conflict) {
 		lines := []string{err.Error(), "your changes:"}
-		for _, l := range cib.Describe(w.base.doc, changes) {
+		for _, l := range cib.Describe(w.base.Doc, changes) {
 			lines = append(lines, "  "+l)
 		}
-		if now, e := s.connect().Load(ctx); e == nil {
+		if now, e := s.load(ctx); e == nil {
 			lines = append(lines, "changed meanwhile:")
-			for _, l := range cib.Describe(w.base.doc, cib.Diff(w.base.doc, now.doc)) {
+			for _, l := range cib.Describe(w.base.Doc, cib.Diff(w.base.Doc, now.Doc)) {
 				lines = append(lines, "  "+l)
 			}
 		}
@@ -796,22 +800,13 @@ func (s *Shell) cmdSchema(c *call) error {
 
 // storeSchema writes the name of the schema, which only a file has.
 func (s *Shell) storeSchema(ctx context.Context, w *workArea) error {
-	b, ok := s.connect().(*fileBackend)
+	b, ok := s.connect().(*editor.File)
 	if !ok {
 		return errors.New("a running cluster has no schema: the document is a model of its own; \"save xml\" writes today's")
 	}
-	now, err := b.Load(ctx)
-	if err != nil {
-		return err
-	}
-	now.doc.Head.ValidateWith = w.doc.Head.ValidateWith
-	data := cibxml.Write(now.doc, cibxml.Options{NoDeclaration: true})
-	if err := writeFile(b.name, data); err != nil {
-		return err
-	}
-	w.base.data = data
-	w.base.doc.Head.ValidateWith = w.doc.Head.ValidateWith
-	return nil
+	doc := w.base.Doc.Clone()
+	doc.Head.ValidateWith = w.doc.Head.ValidateWith
+	return b.Replace(ctx, w.base, doc)
 }
 
 func (s *Shell) cmdUpgrade(c *call) error {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/quorate/quorate/crm/api/editor"
 	"github.com/quorate/quorate/crm/cib"
 	"github.com/quorate/quorate/crm/cib/cibcrm"
 	"github.com/quorate/quorate/crm/policy"
@@ -118,14 +119,14 @@ func (s *Shell) cmdFilter(c *call) error {
 }
 
 // decide asks the policy what would follow from the work area, on the status known now.
-func decide(snap *snapshot, doc *cib.Document) (*policy.Decision, error) {
+func decide(snap *editor.Snapshot, doc *cib.Document) (*policy.Decision, error) {
 	return decideTraced(snap, doc, model.Trace{})
 }
 
-func decideTraced(snap *snapshot, doc *cib.Document, trace model.Trace) (*policy.Decision, error) {
+func decideTraced(snap *editor.Snapshot, doc *cib.Document, trace model.Trace) (*policy.Decision, error) {
 	input := policy.Input{Document: doc, Now: time.Now().UTC(), Quorate: true, Trace: trace}
-	if snap.state != nil {
-		st := *snap.state
+	if snap.State != nil {
+		st := *snap.State
 		st.Document = doc
 		input.Document = command.PolicyDocument(&st, leaderOf(snap))
 	} else {
@@ -135,12 +136,12 @@ func decideTraced(snap *snapshot, doc *cib.Document, trace model.Trace) (*policy
 }
 
 // leaderOf returns a member that is online: a decision needs some deciding node.
-func leaderOf(snap *snapshot) string {
-	if snap.state == nil {
+func leaderOf(snap *editor.Snapshot) string {
+	if snap.State == nil {
 		return ""
 	}
-	for i := range snap.state.Members {
-		if m := &snap.state.Members[i]; m.Online && !m.Removed {
+	for i := range snap.State.Members {
+		if m := &snap.State.Members[i]; m.Online && !m.Removed {
 			return m.Name
 		}
 	}
@@ -497,7 +498,7 @@ func (s *Shell) cmdRaValidate(c *call) error {
 		return err
 	}
 	doc := &cib.Document{Config: cib.Configuration{Resources: []*cib.Resource{st.Resource}}}
-	errs := s.agentProblems(c.ctx, &workArea{base: &snapshot{doc: &cib.Document{}}, doc: doc}, st.Resource, nil)
+	errs := s.agentProblems(c.ctx, &workArea{base: &editor.Snapshot{Doc: &cib.Document{}}, doc: doc}, st.Resource, nil)
 	if len(errs) > 0 {
 		return &errorList{errs}
 	}
@@ -520,7 +521,7 @@ const waitTime = 5 * time.Minute
 
 // waitIdle waits until the leader has nothing more to do. limit 0 = waitTime.
 func (s *Shell) waitIdle(ctx context.Context, limit time.Duration) error {
-	if _, file := s.connect().(*fileBackend); file {
+	if _, file := s.connect().(*editor.File); file {
 		return nil
 	}
 	if limit <= 0 {

@@ -5,7 +5,7 @@
 // come from it. Configuration is edited in a work area of its own and leaves it in one step, "commit", as a
 // set of changed objects that the cluster applies whole or not at all.
 //
-// The work area comes from a Backend: the cluster behind the API socket of this node, or, with CIB_file=FILE
+// The work area comes from a backend (package editor): the cluster behind the API socket of this node, or, with CIB_file=FILE
 // in the environment, a CIB in a file, which is then rewritten.
 //
 // A Shell belongs to one goroutine. Starting is kept cheap: nothing is connected or read before a command

@@ -48,15 +48,15 @@ func (s *Shell) cmdExplain(c *call) error {
 	if len(names) > 2 {
 		return c.usage("%q is too much", names[2])
 	}
-	snap, err := s.connect().Load(c.ctx)
+	snap, err := s.load(c.ctx)
 	if err != nil {
 		return err
 	}
-	in := policy.Input{Document: snap.doc, Now: time.Now().UTC(), Quorate: true, Trace: model.Trace{Reasons: true}}
-	if snap.state != nil {
-		in.Document = command.PolicyDocument(snap.state, leaderOf(snap))
+	in := policy.Input{Document: snap.Doc, Now: time.Now().UTC(), Quorate: true, Trace: model.Trace{Reasons: true}}
+	if snap.State != nil {
+		in.Document = command.PolicyDocument(snap.State, leaderOf(snap))
 	} else {
-		in.Quorate = snap.doc.Head.HaveQuorum == "" || cib.IsTrue(snap.doc.Head.HaveQuorum)
+		in.Quorate = snap.Doc.Head.HaveQuorum == "" || cib.IsTrue(snap.Doc.Head.HaveQuorum)
 	}
 	for _, change := range changes {
 		state, err := policy.State(in)
@@ -77,7 +77,7 @@ func (s *Shell) cmdExplain(c *call) error {
 	}
 	list, err := reasons.Explain(d.Cluster, id, node)
 	if err != nil {
-		if _, missing := mustFind(snap.doc, id); missing != nil {
+		if _, missing := mustFind(snap.Doc, id); missing != nil {
 			return missing
 		}
 		return err

@@ -180,11 +180,11 @@ func (s *Shell) completionDocument() *cib.Document {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), promptTime)
 	defer cancel()
-	snap, err := s.connect().Load(ctx)
+	snap, err := s.load(ctx)
 	if err != nil {
 		return &cib.Document{}
 	}
-	return snap.doc
+	return snap.Doc
 }
 
 func completeResources(s *Shell, words []string) []string {

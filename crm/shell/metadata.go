@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/quorate/quorate/agents"
+	"github.com/quorate/quorate/crm/api/editor"
 )
 
 var (
@@ -67,8 +68,8 @@ func (s *Shell) metadataText(ctx context.Context, name string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v", errNoAgent, err)
 	}
-	if b, ok := s.connect().(*liveBackend); ok {
-		text, err := b.client.Metadata(ctx, name)
+	if b, ok := s.connect().(*editor.Live); ok {
+		text, err := b.Client.Metadata(ctx, name)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %v", errNoMetadata, err)
 		}
@@ -127,9 +128,9 @@ func instanceOf(unit string) string {
 
 // listAgents lists the agents of a class ("ocf", "ocf:heartbeat", "stonith").
 func (s *Shell) listAgents(ctx context.Context, class string) ([]string, error) {
-	if b, ok := s.connect().(*liveBackend); ok {
+	if b, ok := s.connect().(*editor.Live); ok {
 		kind, provider, _ := strings.Cut(class, ":")
-		list, err := b.client.Agents(ctx, kind)
+		list, err := b.Client.Agents(ctx, kind)
 		if provider != "" {
 			list = slices.DeleteFunc(list, func(a string) bool { return !strings.HasPrefix(a, class+":") })
 		}

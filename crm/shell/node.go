@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/quorate/quorate/crm/api/editor"
 	"github.com/quorate/quorate/crm/cib"
 	"github.com/quorate/quorate/crm/cib/cibcrm"
 	"github.com/quorate/quorate/crm/status"
@@ -93,9 +94,9 @@ func (s *Shell) cmdOnline(c *call) error {
 	if err != nil {
 		return err
 	}
-	if snap, err := s.connect().Load(c.ctx); err == nil && snap.state != nil {
-		for i := range snap.doc.Status.Nodes {
-			n := &snap.doc.Status.Nodes[i]
+	if snap, err := s.load(c.ctx); err == nil && snap.State != nil {
+		for i := range snap.Doc.Status.Nodes {
+			n := &snap.Doc.Status.Nodes[i]
 			if _, ok := cib.Value(n.Attributes, "standby"); ok && n.Name == name {
 				if err := s.transient(c, command.Attribute{Node: name, Name: "standby", Delete: true}); err != nil {
 					return err
@@ -165,11 +166,11 @@ func (s *Shell) cmdStatusAttr(c *call) error {
 	if err := c.want(3, 4); err != nil {
 		return err
 	}
-	snap, err := s.connect().Load(c.ctx)
+	snap, err := s.load(c.ctx)
 	if err != nil {
 		return err
 	}
-	n, err := findNode(snap.doc, c.args[0])
+	n, err := findNode(snap.Doc, c.args[0])
 	if err != nil {
 		return err
 	}
@@ -179,8 +180,8 @@ func (s *Shell) cmdStatusAttr(c *call) error {
 	case c.args[1] == "delete" && len(c.args) == 3:
 		return s.transient(c, command.Attribute{Node: n.Name, Name: c.args[2], Delete: true})
 	case c.args[1] == "show" && len(c.args) == 3:
-		for i := range snap.doc.Status.Nodes {
-			if st := &snap.doc.Status.Nodes[i]; st.Name == n.Name {
+		for i := range snap.Doc.Status.Nodes {
+			if st := &snap.Doc.Status.Nodes[i]; st.Name == n.Name {
 				if v, ok := cib.Value(st.Attributes, c.args[2]); ok {
 					s.printf("%s\n", v)
 					return nil
@@ -211,11 +212,11 @@ func (s *Shell) cmdFence(c *call) error {
 	if err := c.want(1, 1); err != nil {
 		return err
 	}
-	snap, err := s.connect().Load(c.ctx)
+	snap, err := s.load(c.ctx)
 	if err != nil {
 		return err
 	}
-	n, err := findNode(snap.doc, c.args[0])
+	n, err := findNode(snap.Doc, c.args[0])
 	if err != nil {
 		return err
 	}
@@ -230,7 +231,7 @@ func (s *Shell) cmdNodeDelete(c *call) error {
 	if err := c.want(1, 1); err != nil {
 		return err
 	}
-	if _, file := s.connect().(*fileBackend); !file {
+	if _, file := s.connect().(*editor.File); !file {
 		return s.cmdRemove(c)
 	}
 	return s.change(c.ctx, "crm node delete "+c.args[0], func(doc *cib.Document) error {
@@ -243,11 +244,11 @@ func (s *Shell) cmdNodeDelete(c *call) error {
 }
 
 func (s *Shell) cmdServer(c *call) error {
-	snap, err := s.connect().Load(c.ctx)
+	snap, err := s.load(c.ctx)
 	if err != nil {
 		return err
 	}
-	for _, n := range snap.doc.Config.Nodes {
+	for _, n := range snap.Doc.Config.Nodes {
 		if len(c.args) > 0 && !slices.Contains(c.args, n.Name) {
 			continue
 		}

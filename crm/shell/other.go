@@ -61,13 +61,13 @@ func (s *Shell) cmdEvents(c *call) error {
 			return c.usage("%q is no number", c.args[0])
 		}
 	}
-	snap, err := s.connect().Load(c.ctx)
+	snap, err := s.load(c.ctx)
 	if err != nil {
 		return err
 	}
 	var list []event
-	for i := range snap.doc.Status.Nodes {
-		n := &snap.doc.Status.Nodes[i]
+	for i := range snap.Doc.Status.Nodes {
+		n := &snap.Doc.Status.Nodes[i]
 		for j := range n.History {
 			h := &n.History[j]
 			for k := range h.Operations {
@@ -83,11 +83,11 @@ func (s *Shell) cmdEvents(c *call) error {
 			}
 		}
 	}
-	if snap.state != nil {
-		for _, f := range snap.state.Fencing {
+	if snap.State != nil {
+		for _, f := range snap.State.Fencing {
 			list = append(list, event{f.Ended, fencingText(&f)})
 		}
-		for _, ch := range snap.state.Changes {
+		for _, ch := range snap.State.Changes {
 			list = append(list, event{ch.Time, fmt.Sprintf("configuration changed by %s: %s %s", ch.Actor, strings.Join(ch.Objects, ", "), ch.Message)})
 		}
 	}
@@ -198,15 +198,15 @@ func (s *Shell) cmdTicket(c *call) error {
 	if err := c.want(2, 2); err != nil {
 		return err
 	}
-	snap, err := s.connect().Load(c.ctx)
+	snap, err := s.load(c.ctx)
 	if err != nil {
 		return err
 	}
 	name := c.args[1]
-	at := slices.IndexFunc(snap.doc.Status.Tickets, func(t cib.TicketState) bool { return t.ID == name })
+	at := slices.IndexFunc(snap.Doc.Status.Tickets, func(t cib.TicketState) bool { return t.ID == name })
 	t := cib.TicketState{ID: name}
 	if at >= 0 {
-		t = snap.doc.Status.Tickets[at]
+		t = snap.Doc.Status.Tickets[at]
 	}
 	switch c.args[0] {
 	case "show":

@@ -151,12 +151,12 @@ func (s *Shell) cmdResourceRestart(c *call) error {
 			return nil
 		})
 	}
-	snap, err := s.connect().Load(c.ctx)
+	snap, err := s.load(c.ctx)
 	if err != nil {
 		return err
 	}
 	for _, id := range c.args {
-		r, err := mustFind(snap.doc, id)
+		r, err := mustFind(snap.Doc, id)
 		if err != nil {
 			return err
 		}
@@ -361,13 +361,13 @@ func (s *Shell) cmdCleanup(c *call) error {
 	if err != nil {
 		return err
 	}
-	snap, err := s.connect().Load(c.ctx)
+	snap, err := s.load(c.ctx)
 	if err != nil {
 		return err
 	}
 	f := command.Forget{OnlyFailed: c.cmd.name == "cleanup"}
 	if len(args) > 1 {
-		n, err := findNode(snap.doc, args[1])
+		n, err := findNode(snap.Doc, args[1])
 		if err != nil {
 			return err
 		}
@@ -377,7 +377,7 @@ func (s *Shell) cmdCleanup(c *call) error {
 		_, err := cl.Propose(c.ctx, &command.Entry{Kind: command.KindForget, Forget: &f})
 		return explain(err)
 	}
-	r, err := mustFind(snap.doc, args[0])
+	r, err := mustFind(snap.Doc, args[0])
 	if err != nil {
 		return err
 	}
@@ -403,8 +403,8 @@ func (s *Shell) cmdCleanup(c *call) error {
 		if err := forget(id); err != nil {
 			return err
 		}
-		for i := range snap.doc.Status.Nodes {
-			for _, h := range snap.doc.Status.Nodes[i].History {
+		for i := range snap.Doc.Status.Nodes {
+			for _, h := range snap.Doc.Status.Nodes[i].History {
 				if base, _, ok := strings.Cut(h.ID, ":"); ok && base == id {
 					if err := forget(h.ID); err != nil {
 						return err
@@ -424,22 +424,22 @@ func (s *Shell) cmdFailcount(c *call) error {
 		return err
 	}
 	id, action, node := c.args[0], c.args[1], c.args[2]
-	snap, err := s.connect().Load(c.ctx)
+	snap, err := s.load(c.ctx)
 	if err != nil {
 		return err
 	}
-	if _, err := mustFind(snap.doc, id); err != nil {
+	if _, err := mustFind(snap.Doc, id); err != nil {
 		return err
 	}
-	n, err := findNode(snap.doc, node)
+	n, err := findNode(snap.Doc, node)
 	if err != nil {
 		return err
 	}
 	switch action {
 	case "show":
 		total := int64(0)
-		for i := range snap.doc.Status.Nodes {
-			st := &snap.doc.Status.Nodes[i]
+		for i := range snap.Doc.Status.Nodes {
+			st := &snap.Doc.Status.Nodes[i]
 			if st.Name != n.Name {
 				continue
 			}
@@ -540,20 +540,20 @@ func (s *Shell) cmdConstraints(c *call) error {
 	if err := c.want(1, 1); err != nil {
 		return err
 	}
-	snap, err := s.connect().Load(c.ctx)
+	snap, err := s.load(c.ctx)
 	if err != nil {
 		return err
 	}
-	if _, err := mustFind(snap.doc, c.args[0]); err != nil {
+	if _, err := mustFind(snap.Doc, c.args[0]); err != nil {
 		return err
 	}
 	touching := make(map[string]bool)
-	for _, ref := range cib.References(&snap.doc.Config, c.args[0]) {
+	for _, ref := range cib.References(&snap.Doc.Config, c.args[0]) {
 		if ref.Kind == cib.KindConstraint {
 			touching[ref.ID] = true
 		}
 	}
-	for _, it := range cibcrm.Items(&snap.doc.Config, cibcrm.PrintOptions{}) {
+	for _, it := range cibcrm.Items(&snap.Doc.Config, cibcrm.PrintOptions{}) {
 		if touching[it.ID] {
 			s.printf("%s\n", it.Text)
 		}
@@ -668,11 +668,11 @@ func (s *Shell) cmdScores(c *call) error {
 	if err := c.want(0, 0); err != nil {
 		return err
 	}
-	snap, err := s.connect().Load(c.ctx)
+	snap, err := s.load(c.ctx)
 	if err != nil {
 		return err
 	}
-	d, err := decideTraced(snap, snap.doc, model.Trace{Scores: true})
+	d, err := decideTraced(snap, snap.Doc, model.Trace{Scores: true})
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/quorate/quorate/crm/api/editor"
 	"github.com/quorate/quorate/crm/version"
 )
 
@@ -39,7 +40,7 @@ type Shell struct {
 	opts options
 
 	levels  []*level // from the root to the present one
-	backend Backend
+	backend editor.Backend
 	work    *workArea // of the configure level; nil = not opened
 
 	interactive bool // a person types: questions make sense

@@ -11,6 +11,7 @@ import (
 
 	"github.com/quorate/quorate/crm/api"
 	"github.com/quorate/quorate/crm/api/client"
+	"github.com/quorate/quorate/crm/api/editor"
 	"github.com/quorate/quorate/crm/cib"
 	"github.com/quorate/quorate/crm/cib/cibxml"
 	"github.com/quorate/quorate/crm/policy"
@@ -20,15 +21,15 @@ import (
 )
 
 // statusDocument returns the document with the operations under way.
-func (s *Shell) statusDocument(ctx context.Context) (doc *cib.Document, snap *snapshot, leader string, err error) {
-	b, isLive := s.connect().(*liveBackend)
+func (s *Shell) statusDocument(ctx context.Context) (doc *cib.Document, snap *editor.Snapshot, leader string, err error) {
+	b, isLive := s.connect().(*editor.Live)
 	if !isLive {
-		if snap, err = s.connect().Load(ctx); err != nil {
+		if snap, err = s.load(ctx); err != nil {
 			return nil, nil, "", err
 		}
-		return snap.doc, snap, "", nil
+		return snap.Doc, snap, "", nil
 	}
-	l, err := b.client.Local(ctx)
+	l, err := b.Client.Local(ctx)
 	if err != nil {
 		return nil, nil, "", explain(err)
 	}
@@ -37,12 +38,12 @@ func (s *Shell) statusDocument(ctx context.Context) (doc *cib.Document, snap *sn
 	}
 	// Without a leader nobody knows what is newest: what this node knows is shown, and said to be that.
 	known := leader != ""
-	if snap, err = b.load(ctx, !known); err != nil {
+	if snap, err = b.Fetch(ctx, !known); err != nil {
 		var e *client.Error
 		if !known || !errors.As(err, &e) || e.Reply.Code != api.CodeNoQuorum {
 			return nil, nil, "", err
 		}
-		if snap, err = b.load(ctx, true); err != nil {
+		if snap, err = b.Fetch(ctx, true); err != nil {
 			return nil, nil, "", err
 		}
 		known, leader = false, ""
@@ -50,7 +51,7 @@ func (s *Shell) statusDocument(ctx context.Context) (doc *cib.Document, snap *sn
 	if !known {
 		s.warn("there is no leader with quorum: this is what node %s knew last", l.Node)
 	}
-	return command.PolicyDocument(snap.state, leader), snap, leader, nil
+	return command.PolicyDocument(snap.State, leader), snap, leader, nil
 }
 
 // state reads a document the way the policy does.
@@ -123,7 +124,7 @@ func (s *Shell) showStatus(ctx context.Context, output string, o status.Options)
 	if err != nil {
 		return err
 	}
-	quorate := leader != "" || snap.state == nil && cib.IsTrue(doc.Head.HaveQuorum)
+	quorate := leader != "" || snap.State == nil && cib.IsTrue(doc.Head.HaveQuorum)
 	if output == "xml" {
 		_, err := s.out.Write(cibxml.Write(doc, cibxml.Options{}))
 		return err
@@ -137,8 +138,8 @@ func (s *Shell) showStatus(ctx context.Context, output string, o status.Options)
 	}
 	var head strings.Builder
 	head.WriteString("Cluster Summary:\n")
-	if snap.state != nil {
-		fmt.Fprintf(&head, "  * Cluster: %s\n", snap.state.Name)
+	if snap.State != nil {
+		fmt.Fprintf(&head, "  * Cluster: %s\n", snap.State.Name)
 	}
 	q := "partition with quorum"
 	if !quorate {
@@ -158,8 +159,8 @@ func (s *Shell) showStatus(ctx context.Context, output string, o status.Options)
 	if cib.IsTrue(cib.EffectiveProperty(doc, "maintenance-mode")) {
 		head.WriteString("  * MAINTENANCE MODE: the cluster does not start, stop or watch resources\n")
 	}
-	if snap.state != nil {
-		for _, p := range snap.state.Pending {
+	if snap.State != nil {
+		for _, p := range snap.State.Pending {
 			if p.Target != "" {
 				fmt.Fprintf(&head, "  * Fencing of %s is under way\n", p.Target)
 			}
@@ -168,9 +169,9 @@ func (s *Shell) showStatus(ctx context.Context, output string, o status.Options)
 	// A heading with nothing below it says nothing.
 	text := strings.TrimSuffix(status.Text(cluster, o), "\nMigration Summary:\n")
 	s.printf("%s\n%s", head.String(), text)
-	if snap.state != nil && len(snap.state.Fencing) > 0 {
+	if snap.State != nil && len(snap.State.Fencing) > 0 {
 		const newest = 3
-		list := snap.state.Fencing
+		list := snap.State.Fencing
 		s.printf("\nFencing History (crm history fencing):\n")
 		for i := len(list) - 1; i >= max(0, len(list)-newest); i-- {
 			s.printf("  * %s %s\n", time.UnixMilli(list[i].Ended).Format(time.DateTime), fencingText(&list[i]))
@@ -246,12 +247,12 @@ func viewResource(r *model.Resource) resourceView {
 	return v
 }
 
-func (s *Shell) statusJSON(c *model.Cluster, snap *snapshot, leader string, quorate bool) error {
-	v := statusView{Leader: leader, Quorate: quorate, Fencing: cib.IsTrue(cib.EffectiveProperty(snap.doc, "fencing-enabled")),
+func (s *Shell) statusJSON(c *model.Cluster, snap *editor.Snapshot, leader string, quorate bool) error {
+	v := statusView{Leader: leader, Quorate: quorate, Fencing: cib.IsTrue(cib.EffectiveProperty(snap.Doc, "fencing-enabled")),
 		Nodes: []nodeView{}, Resources: []resourceView{}}
-	if snap.state != nil {
-		v.Cluster = snap.state.Name
-		for _, p := range snap.state.Pending {
+	if snap.State != nil {
+		v.Cluster = snap.State.Name
+		for _, p := range snap.State.Pending {
 			v.Pending = append(v.Pending, pendingView{p.Node, p.Task, p.Resource})
 		}
 	}

@@ -28,7 +28,7 @@ func (s *Shell) verify(ctx context.Context, w *workArea, all bool) error {
 	var errs []error
 	known := make(map[string]bool) // warnings of before are no news
 	if !all {
-		for _, p := range cib.Check(w.base.doc) {
+		for _, p := range cib.Check(w.base.Doc) {
 			known[p.Where+p.Text] = p.Severity == cib.Warning
 		}
 	}
@@ -88,7 +88,7 @@ func fencingErrors(doc *cib.Document) []error {
 func (s *Shell) agentErrors(ctx context.Context, w *workArea) []error {
 	var errs []error
 	old := make(map[string]*cib.Resource)
-	cib.EachResource(&w.base.doc.Config, func(r, _ *cib.Resource) { old[r.ID] = r })
+	cib.EachResource(&w.base.Doc.Config, func(r, _ *cib.Resource) { old[r.ID] = r })
 	templates := make(map[string]*cib.Resource)
 	cib.EachResource(&w.doc.Config, func(r, _ *cib.Resource) {
 		if r.Kind == cib.Template {
@@ -301,7 +301,7 @@ func ignoredErrors(doc *cib.Document) []error {
 func propertyErrors(w *workArea) []error {
 	var errs []error
 	old := make(map[string]string)
-	for _, set := range w.base.doc.Config.Properties {
+	for _, set := range w.base.Doc.Config.Properties {
 		for _, p := range set.Pairs {
 			old[set.ID+" "+p.Name] = p.Value
 		}

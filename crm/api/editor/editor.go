@@ -1,0 +1,128 @@
+// Package editor changes a configuration as one step: fetch it, edit a copy, propose the difference object by
+// object, and merge with what others changed meanwhile. The crm shell and the compatibility tools use it, on the
+// cluster behind the API socket (Live) or on a CIB in a file (File).
+//
+// Values of this package belong to one goroutine; several may work on one cluster or file at a time.
+package editor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/quorate/quorate/crm/cib"
+	"github.com/quorate/quorate/crm/store/command"
+)
+
+// Snapshot is the document that a change starts from. It is not changed.
+type Snapshot struct {
+	Doc   *cib.Document
+	State *command.State // of the cluster; nil for a file
+	data  []byte         // of a file
+}
+
+// A Backend holds the configuration.
+type Backend interface {
+	// Name is what a prompt shows, such as "live/alpha".
+	Name(ctx context.Context) string
+	// Load fetches the newest document.
+	Load(ctx context.Context) (*Snapshot, error)
+	// Commit applies changes that were made to base, merged with what others changed in other parts. A
+	// *ConflictError says that somebody changed the same part since; Force overrides that.
+	Commit(ctx context.Context, base *Snapshot, changes []cib.Change, opts Options) error
+}
+
+// Options of a change.
+type Options struct {
+	Message string // why; goes into the record of the change
+	Force   bool   // overwrite what somebody else changed meanwhile
+}
+
+// ErrNoCluster says that the node runs and belongs to no cluster.
+var ErrNoCluster = errors.New("this node is in no cluster yet")
+
+// ConflictError says that objects were changed by somebody else since they were loaded.
+type ConflictError struct {
+	Objects []string // keys
+}
+
+// Error implements error.
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("somebody else has changed %s since you loaded it", strings.Join(e.Objects, ", "))
+}
+
+// InvalidError says that a change would bring errors into the configuration.
+type InvalidError struct {
+	Problems []cib.Problem // at least one
+	Merged   bool          // they come from merging with what others have changed
+}
+
+// Error implements error.
+func (e *InvalidError) Error() string {
+	list := make([]string, len(e.Problems))
+	for i := range e.Problems {
+		list[i] = e.Problems[i].String()
+	}
+	text := strings.Join(list, "; ")
+	if e.Merged {
+		return "merged with what others have changed since: " + text
+	}
+	return text
+}
+
+// maxTries bounds how often a change is tried again on a configuration that others change at the same time.
+const maxTries = 20
+
+// Change loads the document, lets edit change a copy, and commits the difference; when somebody else changes the
+// same objects at the same time, again on the newest. changed is false when there was no difference. An error of
+// edit ends it.
+func Change(ctx context.Context, b Backend, opts Options, edit func(doc *cib.Document) error) (changed bool, err error) {
+	for try := 0; ; try++ {
+		base, err := b.Load(ctx)
+		if err != nil {
+			return false, err
+		}
+		doc := base.Doc.Clone()
+		if err := edit(doc); err != nil {
+			return false, err
+		}
+		changes := cib.Diff(base.Doc, doc)
+		if len(changes) == 0 {
+			return false, nil
+		}
+		if err := Check(base.Doc, doc); err != nil {
+			return false, err
+		}
+		err = b.Commit(ctx, base, changes, opts)
+		var conflict *ConflictError
+		if errors.As(err, &conflict) && try < maxTries {
+			continue // one small change: made again on what is there now
+		}
+		return err == nil, err
+	}
+}
+
+// Check returns an *InvalidError with the errors that a change brings; those that were there before are not its
+// fault.
+func Check(before, after *cib.Document) error {
+	problems := cib.Check(after)
+	if !cib.HasErrors(problems) {
+		return nil
+	}
+	known := make(map[string]bool)
+	for _, p := range cib.Check(before) {
+		known[p.Where+p.Text] = true
+	}
+	out := &InvalidError{}
+	for _, p := range problems {
+		if p.Severity == cib.Error && !known[p.Where+p.Text] {
+			p.Pos = cib.Pos{} // the place in a file that is not shown
+			out.Problems = append(out.Problems, p)
+		}
+	}
+	if len(out.Problems) == 0 {
+		return nil
+	}
+	return out
+}
