@@ -355,7 +355,7 @@ func (s *simulation) showStatus(title string, c *model.Cluster, current bool) {
 		}
 	}
 	s.out.section(title)
-	status.Write(s.out.w, c, status.Options{Depth: 1, Pending: current, Attributes: s.o.attrs, FailCounts: s.o.failcounts})
+	status.Write(s.out.w, c, status.Options{Depth: 1, Pending: current, Attributes: s.o.attrs, FailCounts: s.o.failcounts, Failures: s.o.failcounts})
 }
 
 func (s *simulation) showScores(c *model.Cluster) {

@@ -47,10 +47,15 @@ type Decision struct {
 // State reads the document without deciding: the present state of nodes and resources, for display. An
 // error says why the document cannot be used at all.
 func State(in Input) (*model.Cluster, error) {
-	return read(in, true)
+	return unpacked(in, true)
 }
 
-func read(in Input, statusOnly bool) (*model.Cluster, error) {
+// Read is State with the constraints and tickets, for displays that show these too.
+func Read(in Input) (*model.Cluster, error) {
+	return unpacked(in, false)
+}
+
+func unpacked(in Input, statusOnly bool) (*model.Cluster, error) {
 	quorate := in.Quorate
 	return unpack.Unpack(in.Document, unpack.Options{Now: in.Now, Quorate: &quorate, Trace: in.Trace,
 		StatusOnly: statusOnly, Sanitized: in.Sanitized})
@@ -59,7 +64,7 @@ func read(in Input, statusOnly bool) (*model.Cluster, error) {
 // Decide computes the transition which leads from the status to the configuration in the document, with
 // the reasons. An error says why the document cannot be used at all, such as a newer feature set.
 func Decide(in Input) (*Decision, error) {
-	c, err := read(in, false)
+	c, err := unpacked(in, false)
 	if err != nil {
 		return nil, err
 	}

@@ -61,7 +61,7 @@ func state(doc *cib.Document, quorate bool) (*model.Cluster, error) {
 
 func (s *Shell) cmdStatus(c *call) error {
 	output, watch := "text", false
-	o := status.Options{Pending: true, FailCounts: true, Sparse: true}
+	o := status.Options{Pending: true, FailCounts: true, Failures: true, Sparse: true}
 	for i := 0; i < len(c.args); i++ {
 		a := c.args[i]
 		switch {

@@ -1,5 +1,6 @@
 // Package status renders the state of a cluster, as the policy reads it from a document, for people and
-// programs: text as the field's tools print it (spec/06-simulation.md sections 7, 8 and 12).
+// programs: text as the field's tools print it (spec/06-simulation.md sections 7, 8 and 12), XML in the shape of
+// version 2.25 of Pacemaker's API schema, and JSON of our own (View).
 //
 // The package is pure: it formats what a model.Cluster holds and changes nothing. Times are shown in the
 // zone of Cluster.Now.
@@ -8,6 +9,7 @@ package status
 import (
 	"fmt"
 	"io"
+	"slices"
 	"sort"
 	"strings"
 
@@ -17,13 +19,52 @@ import (
 	"github.com/quorate/quorate/crm/policy/values"
 )
 
-// Options select what is shown.
+// Options select what is shown. Nodes and resources are shown always (but see Only).
 type Options struct {
-	Depth      int  // of the section headers; 0 = not indented
-	Pending    bool // show operations that are under way, as for the present state
+	Depth   int  // of the section headers; 0 = not indented
+	Pending bool // show operations that are under way, as for the present state
+	Sparse  bool // no section without content
+
+	// How nodes and resources are shown.
+	ByNode     bool // resources below the node where they are active
+	ActiveOnly bool // leave out what is not active
+	Brief      bool // count primitives by agent and node
+	Detail     bool // ids of nodes, each instance of a clone, all parts of a bundle
+
+	// Further sections, in the order in which they are written.
 	Attributes bool // node attributes
-	FailCounts bool // migration summary and failed actions
-	Sparse     bool // no section without content
+	FailCounts bool // migration summary
+	Operations bool // recorded operations; includes what FailCounts shows
+	Timing     bool // Operations with times and results
+	Failures   bool // failed operations
+	Sentences  bool // Failures as sentences, not as records
+	Tickets    bool
+	Bans       bool
+	BanPrefix  string // of the constraints that Bans shows; "" = all
+	Fencing    []FencingEvent
+	FencingAll bool // all of Fencing, not only what failed and what is under way
+
+	// Only restricts what is shown to some nodes and resources.
+	Only Filter
+}
+
+// Filter restricts a display. A nil map restricts nothing; the keys of Resources are ids at any level.
+type Filter struct{ Nodes, Resources map[string]bool }
+
+func (f *Filter) node(n *model.Node) bool { return f.Nodes == nil || f.Nodes[n.Name] || f.Nodes[n.ID] }
+
+// resource reports whether r, something in it or something that it is in was asked for.
+func (f *Filter) resource(r *model.Resource) bool {
+	if f.Resources == nil {
+		return true
+	}
+	asked := func(x *model.Resource) bool { return f.Resources[x.ID] || f.Resources[x.ConfigID] }
+	for p := r; p != nil; p = p.Parent {
+		if asked(p) {
+			return true
+		}
+	}
+	return anyOf(r, asked)
 }
 
 // Write writes the state of the cluster. The error is that of w.
@@ -40,9 +81,21 @@ func Text(c *model.Cluster, o Options) string {
 	if o.Attributes {
 		p.attributes()
 	}
-	if o.FailCounts {
+	switch {
+	case o.Operations:
+		p.operations()
+	case o.FailCounts:
 		p.failCounts()
+	}
+	if o.Failures {
 		p.failedActions()
+	}
+	p.fencing()
+	if o.Tickets {
+		p.tickets()
+	}
+	if o.Bans {
+		p.bans()
 	}
 	return p.b.String()
 }
@@ -53,6 +106,7 @@ type printer struct {
 	o     Options
 	b     strings.Builder
 	began bool // a section was written
+	plain bool // primitives without the node where they are
 }
 
 // item writes one list item depth levels below the section headers.
@@ -90,6 +144,9 @@ func (p *printer) nodes() {
 	}
 	lists := []list{{title: "Online"}, {title: "OFFLINE"}, {title: "RemoteOnline"}, {title: "RemoteOFFLINE"}, {title: "GuestOnline"}}
 	for _, n := range p.c.Nodes {
+		if !p.o.Only.node(n) || p.o.ByNode && p.o.Brief && len(n.Running) == 0 {
+			continue
+		}
 		health := ""
 		switch h := healthOf(p.c, n); {
 		case h < 0:
@@ -104,8 +161,17 @@ func (p *printer) nodes() {
 		case n.Kind == model.RemoteNode:
 			kind, at = "RemoteNode", 2
 		}
-		if n.Unclean || n.Pending || n.Standby || (n.StandbyOnFail && n.Online) || n.Maintenance || health != "" {
-			p.item(1, kind+" "+n.Name+": "+NodeState(n)+health)
+		if p.o.ByNode || p.o.Detail || n.Unclean || n.Pending || n.Standby || (n.StandbyOnFail && n.Online) || n.Maintenance || health != "" {
+			line := kind + " " + p.nodeName(n) + ": " + NodeState(n) + health
+			if set := featureSetOf(n); p.o.Detail && set != "" {
+				line += ", feature set " + set
+			}
+			if p.o.ByNode {
+				p.item(1, line+":")
+				p.onNode(n)
+			} else {
+				p.item(1, line)
+			}
 			continue
 		}
 		if !n.Online {
@@ -121,6 +187,117 @@ func (p *printer) nodes() {
 			p.item(1, l.title+": "+names(l.names))
 		}
 	}
+}
+
+// nodeName is the name of a node, with details where they were asked for.
+func (p *printer) nodeName(n *model.Node) string {
+	switch {
+	case !p.o.Detail:
+		return n.Name
+	case n.IsGuestKind():
+		if host := hostOf(n); host != nil {
+			return n.Name + "@" + host.Name
+		}
+		return n.Name
+	case n.ID != n.Name && n.ID != "":
+		return n.Name + " (" + n.ID + ")"
+	}
+	return n.Name
+}
+
+// hostOf is the node on which a guest runs; nil = it does not.
+func hostOf(n *model.Node) *model.Node {
+	if n.Connection == nil || n.Connection.Launcher == nil {
+		return nil
+	}
+	return n.Connection.Launcher.Current()
+}
+
+// featureSetOf is the feature set that a member works with; a member that does not tell is older than the
+// first one that did. It is "" for all other nodes and those that are offline.
+func featureSetOf(n *model.Node) string {
+	if set := n.Attributes["#feature-set"]; set != "" {
+		return set
+	}
+	if n.Kind == model.ClusterNode && n.Online {
+		return "<3.15.1"
+	}
+	return ""
+}
+
+// onNode writes what is active on a node, for ByNode.
+func (p *printer) onNode(n *model.Node) {
+	p.item(2, "Resources:")
+	if p.o.Brief {
+		p.counts(3, n.Running, n)
+		return
+	}
+	p.plain = true
+	for _, r := range n.Running {
+		if implicit(r) && !p.o.Detail || !p.o.Only.resource(r) {
+			continue
+		}
+		p.item(3, p.primitive(r, shownName(r), nil))
+	}
+	p.plain = false
+}
+
+// implicit reports whether r is the connection to a guest, which shows as its node.
+func implicit(r *model.Resource) bool { return r.Meta["internal_rsc"] == "true" && !r.Removed }
+
+// counts writes how many primitives of each agent are active on each node, or on the given one.
+func (p *printer) counts(depth int, list []*model.Resource, only *model.Node) {
+	total := make(map[string]int)
+	active := make(map[string]map[*model.Node]int)
+	var agents []string
+	for _, r := range list {
+		if !p.o.Only.resource(r) {
+			continue
+		}
+		agent := agentName(r)
+		if total[agent] == 0 {
+			agents = append(agents, agent)
+			active[agent] = make(map[*model.Node]int)
+		}
+		total[agent]++
+		for _, n := range r.Active {
+			if (n.Online || n.Unclean || !r.Managed) && (only == nil || n == only) {
+				active[agent][n]++
+			}
+		}
+	}
+	sort.Strings(agents)
+	line := func(agent string, count int, node string) {
+		text := fmt.Sprint(count)
+		if !p.o.ActiveOnly && only == nil {
+			text += fmt.Sprintf("/%d", total[agent])
+		}
+		p.item(depth, text+"\t("+agent+"):\tActive"+node)
+	}
+	for _, agent := range agents {
+		shown := false
+		for _, n := range p.c.Nodes {
+			if count := active[agent][n]; count > 0 {
+				shown = true
+				name := " "
+				if only == nil {
+					name += n.Name
+				}
+				line(agent, count, name)
+			}
+		}
+		if !shown && !p.o.ActiveOnly {
+			line(agent, 0, "")
+		}
+	}
+}
+
+// agentName is class:provider:type, or class:type where there is no provider.
+func agentName(r *model.Resource) string {
+	if r.Provider != "" && strings.EqualFold(r.Class, "ocf") {
+		return r.Class + ":" + r.Provider + ":" + r.Type
+	}
+	return r.Class + ":" + r.Type
 }
 
 // NodeState describes the state of a node in a few words.
@@ -180,20 +357,44 @@ func healthOf(c *model.Cluster, n *model.Node) int64 {
 
 // resources writes the list of resources (spec/06-simulation.md 8.2).
 func (p *printer) resources() {
-	p.section("Full List of Resources")
-	shown := false
+	title, none := "Full List of Resources", "No resources"
+	switch {
+	case p.o.ByNode && p.o.ActiveOnly:
+		return
+	case p.o.ByNode:
+		title, none = "Inactive Resources", "No inactive resources"
+	case p.o.ActiveOnly:
+		title, none = "Active Resources", "No active resources"
+	}
+	p.section(title)
+	before := p.b.Len()
+	var rest []*model.Resource
+	var primitives []*model.Resource
 	for _, r := range p.c.Resources {
-		if r.Meta["internal_rsc"] == "true" && !r.Removed {
-			continue // the connection of a guest shows as its node
-		}
-		if r.Removed && !active(r, true) {
+		if r.Removed && !active(r, true) || !p.o.Only.resource(r) {
 			continue
 		}
-		shown = true
+		if p.o.ByNode {
+			if active(r, true) {
+				continue
+			}
+		} else if p.o.Brief && r.Kind == cib.Primitive {
+			primitives = append(primitives, r)
+			continue
+		} else if p.o.ActiveOnly && !active(r, false) {
+			continue
+		}
+		if implicit(r) && !p.o.Detail {
+			continue // the connection of a guest shows as its node
+		}
+		rest = append(rest, r)
+	}
+	p.counts(1, primitives, nil)
+	for _, r := range rest {
 		p.resource(1, r)
 	}
-	if !shown {
-		p.item(1, "No resources")
+	if p.b.Len() == before {
+		p.item(1, none)
 	}
 }
 
@@ -281,11 +482,7 @@ func pendingWord(task string) string {
 func (p *printer) primitive(r *model.Resource, name string, node *model.Node) string {
 	var b strings.Builder
 	b.WriteString(name)
-	b.WriteString("\t(" + r.Class)
-	if r.Provider != "" && strings.EqualFold(r.Class, "ocf") {
-		b.WriteString(":" + r.Provider)
-	}
-	b.WriteString(":" + r.Type + "):\t ")
+	b.WriteString("\t(" + agentName(r) + "):\t ")
 
 	if r.Removed {
 		b.WriteString("ORPHANED ")
@@ -317,7 +514,7 @@ func (p *printer) primitive(r *model.Resource, name string, node *model.Node) st
 	if node == nil {
 		node = r.LockNode
 	}
-	if len(r.Active) > 1 {
+	if len(r.Active) > 1 || p.plain {
 		node = nil
 	}
 	if node != nil {
@@ -331,7 +528,7 @@ func (p *printer) primitive(r *model.Resource, name string, node *model.Node) st
 	if flags := p.flags(r, node); len(flags) > 0 {
 		b.WriteString(" (" + strings.Join(flags, ", ") + ")")
 	}
-	if len(r.Active) > 1 {
+	if len(r.Active) > 1 && !p.plain {
 		if d := r.Meta["description"]; d != "" {
 			b.WriteString(" (" + d + ")")
 		}
@@ -417,11 +614,30 @@ func attrs(list []string, r *model.Resource) string {
 
 func (p *printer) group(depth int, r *model.Resource, name string) {
 	var list []string
+	shown := r.Children
+	if p.o.ActiveOnly {
+		shown = nil
+		for _, m := range r.Children {
+			if active(m, true) {
+				shown = append(shown, m)
+			}
+		}
+		switch inactive := len(r.Children) - len(shown); {
+		case inactive == 1:
+			list = append(list, "1 member inactive")
+		case inactive > 1:
+			list = append(list, fmt.Sprintf("%d members inactive", inactive))
+		}
+	}
 	if isDisabled(r) {
 		list = append(list, "disabled")
 	}
 	p.item(depth, "Resource Group: "+name+attrs(list, r)+":")
-	for _, m := range r.Children {
+	if p.o.Brief {
+		p.counts(depth+1, r.Children, nil)
+		return
+	}
+	for _, m := range shown {
 		p.item(depth+1, p.primitive(m, shownName(m), m.Current()))
 	}
 }
@@ -471,6 +687,9 @@ func (p *printer) individually(cl, x *model.Resource) bool {
 	if cl.Clone.Unique {
 		return !x.Removed || active(x, false)
 	}
+	if p.o.Detail {
+		return !p.o.ActiveOnly || active(x, false)
+	}
 	if p.o.Pending && x.PendingTask != "" {
 		return true
 	}
@@ -508,6 +727,9 @@ func (p *printer) clone(depth int, r *model.Resource) {
 
 	var promoted, started []string
 	for _, x := range r.Children {
+		if !p.o.Only.resource(x) {
+			continue
+		}
 		if p.individually(r, x) {
 			if x.Kind == cib.Group {
 				p.group(depth+1, x, x.ID)
@@ -516,7 +738,7 @@ func (p *printer) clone(depth int, r *model.Resource) {
 			}
 			continue
 		}
-		if !active(x, false) || cl.Unique {
+		if !active(x, false) || cl.Unique || p.o.Detail {
 			continue
 		}
 		name := locations(x)[0].Name
@@ -541,7 +763,7 @@ func (p *printer) clone(depth int, r *model.Resource) {
 		}
 		p.item(depth+1, title+": "+names(started))
 	}
-	if !cl.Unique && cl.Max > len(promoted)+len(started) {
+	if !cl.Unique && !p.o.ActiveOnly && !p.o.Detail && cl.Max > len(promoted)+len(started) {
 		p.stopped(depth+1, r)
 	}
 }
@@ -611,6 +833,19 @@ func (p *printer) bundle(depth int, r *model.Resource) {
 	}
 	p.item(depth, title+attrs(nil, r)+":")
 	for _, rep := range b.Replicas {
+		parts := [...]*model.Resource{rep.IP, rep.Inner, rep.Container, rep.Connection}
+		if p.o.ActiveOnly && !slices.ContainsFunc(parts[:], func(x *model.Resource) bool { return x != nil && active(x, false) }) {
+			continue
+		}
+		if p.o.Detail {
+			p.item(depth+1, fmt.Sprintf("Replica[%d]", rep.Number))
+			for _, x := range parts {
+				if x != nil {
+					p.item(depth+2, p.primitive(x, shownName(x), x.Current()))
+				}
+			}
+			continue
+		}
 		x, name := rep.Container, rep.Container.ID
 		if rep.Inner != nil {
 			x = rep.Inner
@@ -623,10 +858,9 @@ func (p *printer) bundle(depth int, r *model.Resource) {
 	}
 }
 
-// DisabledLine says how many resource instances are disabled or blocked; "" = none is
-// (spec/06-simulation.md section 2).
-func DisabledLine(c *model.Cluster) string {
-	total, disabled, blocked := 0, 0, 0
+// Instances counts the resource instances: all, those that the configuration keeps from their full role, and
+// those that the cluster gave up on.
+func Instances(c *model.Cluster) (total, disabled, blocked int) {
 	for _, r := range c.Resources {
 		members(r, func(x *model.Resource) bool {
 			if x.Kind != cib.Primitive || (x.Removed && x.Role <= model.RoleStopped) {
@@ -642,6 +876,13 @@ func DisabledLine(c *model.Cluster) string {
 			return true
 		})
 	}
+	return total, disabled, blocked
+}
+
+// DisabledLine says how many resource instances are disabled or blocked; "" = none is
+// (spec/06-simulation.md section 2).
+func DisabledLine(c *model.Cluster) string {
+	total, disabled, blocked := Instances(c)
 	if disabled == 0 && blocked == 0 {
 		return ""
 	}

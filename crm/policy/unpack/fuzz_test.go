@@ -47,7 +47,7 @@ func FuzzUnpack(f *testing.F) {
 		if err != nil {
 			t.Fatal("the same document is refused the second time:", err)
 		}
-		o := status.Options{Depth: 1, Pending: true, Attributes: true, FailCounts: true}
+		o := status.Options{Depth: 1, Pending: true, Attributes: true, FailCounts: true, Failures: true}
 		if a, b := status.Text(one, o), status.Text(two, o); a != b {
 			t.Errorf("one document, two states:\n%s\n%s", a, b)
 		}
