@@ -12,6 +12,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
+	"github.com/quorate/quorate/agents/lsb"
 	"github.com/quorate/quorate/crm/cib"
 )
 
@@ -50,6 +51,8 @@ type Config struct {
 	AgentDirs []string `toml:"agent-dirs"`
 	// FenceDirs are searched for fence agents before /usr/sbin.
 	FenceDirs []string `toml:"fence-dirs"`
+	// InitDir has the init scripts of class lsb; "" = /etc/init.d.
+	InitDir string `toml:"init-dir"`
 	// ToolDir has crm under the names of the tools that agents call; "" = /usr/sbin.
 	ToolDir string `toml:"tool-dir"`
 	// Bind maps a link's name to the address to listen on, where it differs from the node's address on it
@@ -60,7 +63,7 @@ type Config struct {
 }
 
 // keys of the configuration file, for the nearest valid name.
-var configKeys = []string{"user", "read-group", "agent-dirs", "fence-dirs", "tool-dir", "bind", "log-level"}
+var configKeys = []string{"user", "read-group", "agent-dirs", "fence-dirs", "init-dir", "tool-dir", "bind", "log-level"}
 
 // LoadConfig reads quorated.toml. A missing file gives the defaults. The file must belong to root or the
 // daemon's own user and must not be writable by others; an unknown key, a wrong type or a relative path is an
@@ -106,6 +109,12 @@ func (c *Config) validate(name string) error {
 	}
 	if c.ToolDir == "" {
 		c.ToolDir = "/usr/sbin"
+	}
+	if c.InitDir == "" {
+		c.InitDir = lsb.DefaultDirectory
+	}
+	if !filepath.IsAbs(c.InitDir) {
+		return fmt.Errorf("%s: init-dir: %q must be an absolute path", name, c.InitDir)
 	}
 	if !filepath.IsAbs(c.ToolDir) {
 		return fmt.Errorf("%s: tool-dir: %q must be an absolute path", name, c.ToolDir)

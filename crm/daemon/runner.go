@@ -18,9 +18,12 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/quorate/quorate/agents"
+	"github.com/quorate/quorate/agents/lsb"
 	"github.com/quorate/quorate/agents/ocf"
 	"github.com/quorate/quorate/agents/runner"
+	"github.com/quorate/quorate/agents/service"
 	"github.com/quorate/quorate/agents/subprocess"
+	"github.com/quorate/quorate/agents/systemd"
 	"github.com/quorate/quorate/crm/audit"
 	"github.com/quorate/quorate/crm/version"
 	"github.com/quorate/quorate/fencing/device"
@@ -256,12 +259,22 @@ func newRunner(p Paths, cfg *Config, launcher *subprocess.Launcher, log *audit.L
 	if err != nil {
 		return nil, err
 	}
+	initDir, err := subprocess.NewDirectory(cfg.InitDir, owner, nil)
+	if err != nil {
+		return nil, err
+	}
+	scripts, err := lsb.New(lsb.Config{Launcher: launcher, Directory: initDir, Host: host})
+	if err != nil {
+		return nil, err
+	}
+	units := systemd.New(systemd.Config{})
 	secrets, err := runner.NewSecrets(runner.SecretsConfig{Directories: []string{filepath.Join(p.Etc, "secrets")},
 		Credentials: os.Getenv("CREDENTIALS_DIRECTORY"), Environment: []string{"QUORATE_SECRET_*"}})
 	if err != nil {
 		return nil, err
 	}
-	return runner.New(runner.Config{Classes: map[string]agents.Agent{agents.ClassOCF: ocfAgent, agents.ClassFence: fenceAgent},
+	return runner.New(runner.Config{Classes: map[string]agents.Agent{agents.ClassOCF: ocfAgent, agents.ClassFence: fenceAgent,
+		agents.ClassLSB: scripts, agents.ClassSystemd: units, agents.ClassService: service.New(units, scripts)},
 		Secrets: secrets, Audit: log, Logger: hc})
 }
 
