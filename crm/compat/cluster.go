@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/quorate/quorate/crm/api"
@@ -78,10 +79,26 @@ func (c *cluster) node(name string) (string, error) {
 	return l.Node, nil
 }
 
-// setTransient sets or deletes a transient attribute.
+// attributeValues are the newest values of a transient attribute, as command.State.AttributeValues has them.
+func (c *cluster) attributeValues(name string) (values []command.AttributeValue, known bool) {
+	s := c.state
+	if s == nil {
+		s = &command.State{Document: c.doc}
+	}
+	return s.AttributeValues(name)
+}
+
+// setTransient changes a transient attribute. What is so already is not written again: agents set the same value with
+// each monitor, and an idle cluster writes nothing.
 func (c *cluster) setTransient(a command.Attribute) error {
 	if c.client == nil {
 		return errReadOnly
+	}
+	values, _ := c.attributeValues(a.Name)
+	i := slices.IndexFunc(values, func(v command.AttributeValue) bool { return v.Node == a.Node })
+	same := a.Delete && i < 0 || !a.Delete && i >= 0 && values[i].Value == a.Value
+	if same && !a.SetDelay && !a.Write {
+		return nil
 	}
 	_, err := c.client.Propose(c.ctx, &command.Entry{Kind: command.KindAttributes, Attributes: []command.Attribute{a}})
 	return err

@@ -25,6 +25,7 @@ import (
 
 	"github.com/quorate/quorate/agents"
 	"github.com/quorate/quorate/agents/executor"
+	"github.com/quorate/quorate/crm/attribute"
 	"github.com/quorate/quorate/crm/controller"
 	"github.com/quorate/quorate/crm/policy"
 	"github.com/quorate/quorate/crm/store/command"
@@ -122,6 +123,7 @@ type Node struct {
 	mem members
 
 	leader *controller.Leader // nil while this node does not lead
+	damped attribute.Timers   // while this node leads
 	member *controller.Member
 	exec   *executor.Core
 	fences fencer
@@ -256,6 +258,9 @@ func (n *Node) NextTick() membership.Instant {
 			next = min(next, n.now.Add(max(0, at.Sub(n.wall))))
 		}
 		if at := n.leader.WaitsUntil(); at != 0 {
+			next = min(next, membership.Instant(at))
+		}
+		if at, ok := n.damped.Deadline(); ok {
 			next = min(next, membership.Instant(at))
 		}
 	}
@@ -428,9 +433,12 @@ func (n *Node) retry() {
 		return
 	}
 	for _, k := range n.dropped {
-		if k == command.KindResults {
+		switch {
+		case k == command.KindResults:
 			n.member.Resend()
-		} else if n.leader != nil {
+		case k == command.KindAttributes:
+			n.damped.Retry()
+		case n.leader != nil:
 			n.leader.DropProposal(k)
 		}
 	}
@@ -459,6 +467,7 @@ func (n *Node) applied(a applied) {
 	}
 	if n.leader != nil {
 		n.leader.Applied(n.con.state, a.outcomes)
+		n.damped.Applied(n.con.state, time.Duration(n.now))
 	}
 	n.fences.applied()
 	if n.leaving && n.started {
@@ -498,6 +507,8 @@ func (n *Node) role(r *replica.Role) {
 		n.leader = controller.NewLeader(controller.LeaderConfig{Node: n.cfg.Name, Fencer: n.fences.choose, Decide: n.cfg.Decide},
 			r.Term, time.Duration(n.now))
 		n.leader.Applied(n.con.state, nil)
+		n.damped = attribute.Timers{}
+		n.damped.Applied(n.con.state, time.Duration(n.now))
 		n.dropped = slices.DeleteFunc(n.dropped, func(k command.Kind) bool { return k != command.KindResults }) // were the old one's
 		n.conf = false
 	case !r.Acting:
@@ -542,6 +553,7 @@ func (n *Node) work() {
 				n.leader.DropProposal(e.Kind)
 			}
 		}
+		n.writeDamped()
 		n.out.Decisions = append(n.out.Decisions, n.leader.Records()...)
 		n.raftMembers()
 	}
@@ -554,6 +566,18 @@ func (n *Node) work() {
 		if m := n.con.state.Member(n.cfg.Name); m == nil || m.Incarnation == 0 {
 			n.goodbye()
 		}
+	}
+}
+
+// writeDamped proposes, as the leader, that attributes whose dampening has ended are written.
+func (n *Node) writeDamped() {
+	writes := n.damped.Tick(time.Duration(n.now))
+	if len(writes) == 0 {
+		return
+	}
+	e := &command.Entry{Kind: command.KindAttributes, Actor: "cluster", Time: wallMS(n.wall), Attributes: writes}
+	if !n.con.proposeOwn(n.now, e) {
+		n.lost(command.KindAttributes)
 	}
 }
 

@@ -198,31 +198,6 @@ func (n *State) raiseFeature(level uint32) error {
 // NodeStateID is the id of a member in the status section.
 func NodeStateID(id uint16) string { return strconv.Itoa(int(id)) }
 
-func (n *State) attributes(list []Attribute, out *Outcome) error {
-	ed := cib.NewEditor(n.Document)
-	for _, a := range list {
-		if a.Name == "" || strings.ContainsAny(a.Name, "\x00\n") {
-			return fmt.Errorf("node attribute with the name %q: a name must not be empty or hold control characters", a.Name)
-		}
-		id, err := n.stateID(a.Node)
-		if err != nil {
-			return fmt.Errorf("attribute %s: %w", a.Name, err)
-		}
-		i := ed.Node(a.Node, id)
-		old, had := ed.TransientValue(i, a.Name)
-		switch {
-		case a.Delete && had:
-			ed.DeleteTransient(i, a.Name)
-			out.DecisionNeeded = true
-		case !a.Delete && (!had || old != a.Value):
-			ed.SetTransient(i, a.Name, a.Value)
-			out.DecisionNeeded = true
-		}
-	}
-	n.Document = ed.Document()
-	return nil
-}
-
 // stateID returns the status id of a node that may have a state: a member, or a remote or guest node that
 // the status section knows or the configuration may define.
 func (n *State) stateID(name string) (string, error) {

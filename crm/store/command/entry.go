@@ -150,12 +150,24 @@ type InternalAction struct {
 	Node     string `cbor:"3,keyasint"`
 }
 
-// Attribute sets (or with Delete removes) a transient attribute of a node.
+// Attribute sets (or with Delete removes) a transient attribute of a node. A value "value++" or "value+=N" adds to
+// the number that is there. While the attribute has a dampening, the change waits and comes to the document with
+// those that follow it in that time, of any node.
 type Attribute struct {
-	Node   string `cbor:"1,keyasint"`
-	Name   string `cbor:"2,keyasint"`
+	Node   string `cbor:"1,keyasint,omitempty"`
+	Name   string `cbor:"2,keyasint,omitempty"`
 	Value  string `cbor:"3,keyasint,omitempty"`
 	Delete bool   `cbor:"4,keyasint,omitempty"`
+
+	// DelayMS is the dampening in milliseconds that a new attribute gets; with SetDelay an old one gets it too, and
+	// what waits is written. With KeepValue nothing else is changed.
+	DelayMS   int64 `cbor:"5,keyasint,omitempty"`
+	SetDelay  bool  `cbor:"6,keyasint,omitempty"`
+	KeepValue bool  `cbor:"7,keyasint,omitempty"`
+	// Private makes a new attribute one that is never written to the document, so that no decision sees it.
+	Private bool `cbor:"8,keyasint,omitempty"`
+	// Write writes what waits under Name ("" = all) to the document, and nothing else.
+	Write bool `cbor:"9,keyasint,omitempty"`
 }
 
 // Forget deletes the operation history (so that resources are probed again) and fail counts.

@@ -136,6 +136,7 @@ func (n *State) memberRemove(name string, out *Outcome) error {
 	d.Status.Nodes = slices.DeleteFunc(slices.Clone(d.Status.Nodes), func(x cib.NodeState) bool { return x.Name == name })
 	n.Document = &d
 	n.dropPending(func(p *Pending) bool { return p.Node == name }, out)
+	n.dropAttributes(name)
 	n.touch(cib.ObjectKey("node", name))
 	out.MembersChanged, out.ConfigChanged, out.DecisionNeeded = true, true, true
 	return nil

@@ -32,6 +32,8 @@ const (
 	maxLinks          = 8    // links, as many as the membership layer can number
 	maxRefusals       = 50   // refused entries remembered for diagnosis
 	maxOrphans        = 512  // actions of ended processes whose results may still come
+	maxAttributes     = 1000 // private and dampened attributes, by name
+	maxAttributeValue = 32 << 10
 )
 
 // State is the replicated state of the cluster.
@@ -71,6 +73,9 @@ type State struct {
 	// Orphans are actions that a process of a node was given and never answered. The runner outlives the process
 	// and keeps the result; the next process hands it in, and it counts once.
 	Orphans []Pending `cbor:"40,keyasint,omitempty"`
+
+	// Attributes has what the document does not show of transient node attributes, sorted by name.
+	Attributes []AttributeState `cbor:"50,keyasint,omitempty"`
 }
 
 // Member is a full node of the cluster.

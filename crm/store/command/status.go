@@ -57,6 +57,7 @@ func (n *State) nodes(facts []NodeFact, timeMS int64, out *Outcome) error {
 				n.dropPending(func(p *Pending) bool { return p.Task == "stonith" && p.Target == f.Name }, out)
 				if m.Boot != f.Boot {
 					ed.Forget(i)
+					n.dropAttributes(f.Name)
 				} else {
 					st.History, st.HasHistory = nil, false
 					n.Orphans = append(n.Orphans, orphans...)
@@ -79,6 +80,7 @@ func (n *State) nodes(facts []NodeFact, timeMS int64, out *Outcome) error {
 			m.Online, m.Incarnation = false, 0
 			n.dropPending(func(p *Pending) bool { return p.Node == f.Name }, out)
 			ed.Forget(i)
+			n.dropAttributes(f.Name)
 			st = ed.State(i)
 			st.InCCM, st.CRMD, st.Join, st.Expected = "0", "0", "down", "down"
 		default:
@@ -478,6 +480,7 @@ func (n *State) down(name string, out *Outcome) {
 	ed := cib.NewEditor(n.Document)
 	i := ed.Node(name, id)
 	ed.Forget(i)
+	n.dropAttributes(name)
 	st := ed.State(i)
 	st.InCCM, st.CRMD, st.Join, st.Expected = "0", "0", "down", "down"
 	n.Document = ed.Document()
