@@ -56,7 +56,7 @@ func TestAttributeTools(t *testing.T) {
 		{"attrd_updater -n pingd -Y", 64, "", "--delay"},
 		{"attrd_updater -n pingd -U 1 -d soon", 64, "", "soon"},
 		{"attrd_updater -n pingd -U 300 -d 0", 0, "", ""}, // it is so already
-		{"attrd_updater -n pingd -U 1 -d 5s", 1, "", "running cluster"},
+		{"attrd_updater -n pingd -p -U 1 -d 5s", 1, "", "running cluster"},
 		{"attrd_updater -n pingd", 64, "", "say what to do"},
 		{"attrd_updater -Q", 64, "", "no attribute"},
 		{"crm_attribute -N n1 -n rack -v c -D", 64, "", "only one"},

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/quorate/quorate/crm/api"
@@ -21,8 +22,8 @@ import (
 const askTimeout = 30 * time.Second
 
 var (
-	errReadOnly = errors.New("transient attributes need a running cluster, and CIB_file is set")
-	errNotSet   = errors.New("no such attribute, option or node")
+	errNeedsCluster = errors.New("this needs a running cluster, and CIB_file is set")
+	errNotSet       = errors.New("no such attribute, option or node")
 )
 
 // cluster is what a tool works on: the running cluster, or the file that CIB_file names.
@@ -59,7 +60,7 @@ func open() (*cluster, func(), error) {
 // local returns what this node sees; with a file there is no such node.
 func (c *cluster) local() (*api.Local, error) {
 	if c.client == nil {
-		return nil, errors.New("this needs a running cluster, and CIB_file is set")
+		return nil, errNeedsCluster
 	}
 	return c.client.Local(c.ctx)
 }
@@ -88,20 +89,86 @@ func (c *cluster) attributeValues(name string) (values []command.AttributeValue,
 	return s.AttributeValues(name)
 }
 
-// setTransient changes a transient attribute. What is so already is not written again: agents set the same value with
-// each monitor, and an idle cluster writes nothing.
+// setTransient changes a transient attribute, in a file at once and without a dampening. What is so already is not
+// written again: agents set the same value with each monitor, and an idle cluster writes nothing.
 func (c *cluster) setTransient(a command.Attribute) error {
-	if c.client == nil {
-		return errReadOnly
-	}
 	values, _ := c.attributeValues(a.Name)
 	i := slices.IndexFunc(values, func(v command.AttributeValue) bool { return v.Node == a.Node })
 	same := a.Delete && i < 0 || !a.Delete && i >= 0 && values[i].Value == a.Value
-	if same && !a.SetDelay && !a.Write {
+	switch {
+	case same && !a.SetDelay && !a.Write:
 		return nil
+	case c.client != nil:
+		return c.propose(&command.Entry{Kind: command.KindAttributes, Attributes: []command.Attribute{a}})
+	case a.Private:
+		return errors.New("private attributes need a running cluster, and CIB_file is set")
+	case a.Write || a.KeepValue:
+		return nil // nothing waits in a file
 	}
-	_, err := c.client.Propose(c.ctx, &command.Entry{Kind: command.KindAttributes, Attributes: []command.Attribute{a}})
+	return c.editStatus(func(doc *cib.Document, ed *cib.Editor) error {
+		i, err := nodeState(doc, ed, a.Node)
+		if err != nil {
+			return err
+		}
+		if a.Delete {
+			ed.DeleteTransient(i, a.Name)
+		} else {
+			ed.SetTransient(i, a.Name, a.Value)
+		}
+		return nil
+	})
+}
+
+// propose hands an entry to the cluster.
+func (c *cluster) propose(e *command.Entry) error {
+	if c.client == nil {
+		return errNeedsCluster
+	}
+	_, err := c.client.Propose(c.ctx, e)
 	return err
+}
+
+// editStatus changes the status section of the file that CIB_file names.
+func (c *cluster) editStatus(edit func(doc *cib.Document, ed *cib.Editor) error) error {
+	file, ok := c.backend.(*editor.File)
+	if !ok {
+		return errors.New("the status of a running cluster is changed by log entries only")
+	}
+	snap, err := file.Load(c.ctx)
+	if err != nil {
+		return err
+	}
+	ed := cib.NewEditor(snap.Doc)
+	if err := edit(snap.Doc, ed); err != nil {
+		return err
+	}
+	doc := *ed.Document()
+	doc.Head.NumUpdates++
+	return file.Replace(c.ctx, snap, &doc)
+}
+
+// nodeState is the index of a node's state in the status section.
+func nodeState(doc *cib.Document, ed *cib.Editor, name string) (int, error) {
+	for i := range doc.Status.Nodes {
+		if strings.EqualFold(doc.Status.Nodes[i].Name, name) {
+			return ed.Node(doc.Status.Nodes[i].Name, doc.Status.Nodes[i].ID), nil
+		}
+	}
+	n, err := findNode(doc, name)
+	if err != nil {
+		return 0, err
+	}
+	return ed.Node(n.Name, n.ID), nil
+}
+
+// findNode returns the configured node of that name, ignoring case, or id.
+func findNode(doc *cib.Document, name string) (*cib.Node, error) {
+	for i := range doc.Config.Nodes {
+		if n := &doc.Config.Nodes[i]; strings.EqualFold(n.Name, name) || n.ID == name {
+			return n, nil
+		}
+	}
+	return nil, fmt.Errorf("node %s: %w", name, errNotSet)
 }
 
 // change edits the configuration, again on the newest when somebody else changed it at the same time.
