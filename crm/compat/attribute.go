@@ -197,4 +197,3 @@ func (o *attributeOptions) sets(doc *cib.Document, section string) (list *[]cib.
 	}
 	return list, id, nil
 }
-
