@@ -759,6 +759,7 @@ type record struct {
 	prev  string
 	event string
 	node  string
+	time  time.Time // zero if it is none
 	data  map[string]any
 }
 
@@ -780,6 +781,9 @@ func parseRecord(line []byte) (record, error) {
 	text := func(name string) string { s, _ := fields[name].(string); return s }
 	r := record{prev: text("prev"), event: text("event"), node: text("node")}
 	r.data, _ = fields["data"].(map[string]any)
+	if at, err := time.Parse(time.RFC3339Nano, text("ts")); err == nil {
+		r.time = at
+	}
 	number, _ := fields["seq"].(json.Number)
 	r.seq, err = strconv.ParseUint(string(number), 10, 64)
 	if err != nil || r.seq == 0 {

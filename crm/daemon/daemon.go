@@ -315,10 +315,10 @@ func (p *process) backend() server.Backend {
 			return b.Stop(ctx)
 		},
 		Init: func(ctx context.Context, r api.InitRequest) error {
-			return p.found(ctx, func() error { return initCluster(p.paths, r, time.Now()) })
+			return p.found(ctx, "cluster-made", map[string]any{"name": r.Node, "cluster": r.Cluster}, func() error { return initCluster(p.paths, r, time.Now()) })
 		},
 		Join: func(ctx context.Context, r api.JoinRequest) error {
-			return p.found(ctx, func() error { return joinCluster(ctx, p.paths, r) })
+			return p.found(ctx, "cluster-joined", map[string]any{"name": r.Node}, func() error { return joinCluster(ctx, p.paths, r) })
 		},
 		Metadata: func(ctx context.Context, agent string) ([]byte, error) {
 			ref, err := agents.ParseRef(agent)
@@ -345,8 +345,8 @@ func (p *process) backend() server.Backend {
 	}
 }
 
-// found makes or joins a cluster, starts the instance and returns when it can be asked.
-func (p *process) found(ctx context.Context, make func() error) error {
+// found makes or joins a cluster, records that, starts the instance and returns when it can be asked.
+func (p *process) found(ctx context.Context, event string, data map[string]any, make func() error) error {
 	p.setup.Lock()
 	defer p.setup.Unlock()
 	if inst := p.current(); inst != nil {
@@ -361,6 +361,9 @@ func (p *process) found(ctx context.Context, make func() error) error {
 	}
 	if err := make(); err != nil {
 		return err
+	}
+	if err := p.client.Note(event, data); err != nil {
+		p.log.Error("audit log", "event", event, "error", err)
 	}
 	p.begin <- struct{}{}
 	select {

@@ -188,6 +188,7 @@ func (d *instance) runRounds(ctx context.Context) {
 		case <-round.C:
 			d.net.again()
 			d.round()
+			d.vouch(ctx)
 		case <-d.rounds:
 			d.round()
 		}
@@ -226,6 +227,25 @@ func (d *instance) round() {
 	case <-done:
 		d.authority.round(time.Now(), p)
 	case <-d.loop.quit:
+	}
+}
+
+// vouch writes the head of this node's audit log into the replicated state, so that root of one node cannot rewrite
+// its history without contradicting the others.
+func (d *instance) vouch(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, auditTimeout)
+	defer cancel()
+	head, err := d.client.Head(ctx)
+	if err != nil {
+		d.log.Warn("head of the audit log", "error", err)
+		return
+	}
+	if s, err := d.loop.State(ctx, false); err != nil || head.Seq <= s.AuditHeads[d.name].Seq {
+		return
+	}
+	_, _, err = d.loop.Propose(ctx, &command.Entry{Kind: command.KindAuditHead, Actor: "cluster", AuditHead: &command.AuditHead{Seq: head.Seq, Hash: head.Hash}})
+	if err != nil && ctx.Err() == nil {
+		d.log.Debug("head of the audit log", "error", err)
 	}
 }
 
