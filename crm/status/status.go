@@ -508,7 +508,7 @@ func (p *printer) primitive(r *model.Resource, name string, node *model.Node) st
 		b.WriteString(state.String())
 	}
 
-	if node == nil && p.o.Pending {
+	if node == nil {
 		node = r.PendingNode
 	}
 	if node == nil {

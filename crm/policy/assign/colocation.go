@@ -282,7 +282,7 @@ func (a *assigner) apply(x, p *model.Resource, c *model.Colocation) {
 			for _, member := range p.Children {
 				a.apply(x, member, c)
 			}
-		case c.Score >= model.Infinity || c.Score <= model.MinInfinity:
+		case c.Score >= model.Infinity:
 			a.apply(x, last(p), c)
 		default:
 			a.apply(x, p.Children[0], c)
