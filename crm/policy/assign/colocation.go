@@ -405,40 +405,25 @@ func (a *assigner) applyRole(x, p *model.Resource, c *model.Colocation) {
 	a.origin(x, x.Assigned, model.Origin{Kind: model.OriginRole, ID: c.ID, Number: s, Text: p.ID})
 }
 
-// restrict forbids x all nodes other than those that match one of the list, and adds the number for those.
+// restrict forbids x all nodes that are not in the list, whatever the attribute of the colocation, and adds the
+// number for those that are.
 func (a *assigner) restrict(x *model.Resource, c *model.Colocation, at []*model.Node, plus []int32) {
 	before := a.borrow(x.Allowed)
 	defer a.giveBack(before)
-	matchers := make([]matcher, len(at))
 	on := make([]int, len(a.byIndex)) // number in the list, counted from 1, by Node.Index; 0 = none
-	plain := true
 	for k, n := range at {
-		matchers[k] = match(c.Attribute, x, n)
-		plain = plain && matchers[k].plain
 		if on[n.Index] == 0 {
 			on[n.Index] = k + 1
 		}
 	}
 	for i := range x.Allowed {
 		e := &x.Allowed[i]
-		if !e.Present {
-			continue
-		}
-		hit := on[i] - 1
-		if !plain {
-			hit = -1
-			for k := range matchers {
-				if matchers[k].matches(a.byIndex[i]) {
-					hit = k
-					break
-				}
-			}
-		}
 		switch {
-		case hit < 0:
+		case !e.Present:
+		case on[i] == 0:
 			e.Score = model.MinInfinity
 		case plus != nil:
-			e.Score = model.AddScore(e.Score, plus[hit])
+			e.Score = model.AddScore(e.Score, plus[on[i]-1])
 		}
 	}
 	a.originDiff(x, before, x.Allowed, model.Origin{Kind: model.OriginColocation, ID: c.ID, Text: c.Primary.ID})

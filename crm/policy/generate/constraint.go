@@ -36,14 +36,17 @@ func (g *random) constraint() {
 		}
 		text = fmt.Sprintf(`<rsc_location id="%s" rsc="%s" node="%s" score="%s"%s%s/>`, id, a.id, g.anyNode(), g.score(), role(a, "role"), discovery)
 	case "colocation":
-		extra := ""
+		extra, score := "", g.score()
+		if b.id[0] == 'c' && !g.chance(15) {
+			score = g.pick("INFINITY", "INFINITY", "-INFINITY")
+		}
 		if g.chance(10) {
 			extra = fmt.Sprintf(` influence="%s"`, g.pick("true", "false"))
 		}
 		if g.chance(10) {
 			extra += ` node-attribute="rack"`
 		}
-		text = fmt.Sprintf(`<rsc_colocation id="%s" rsc="%s" with-rsc="%s" score="%s"%s%s%s/>`, id, a.id, b.id, g.score(), role(a, "rsc-role"), role(b, "with-rsc-role"), extra)
+		text = fmt.Sprintf(`<rsc_colocation id="%s" rsc="%s" with-rsc="%s" score="%s"%s%s%s/>`, id, a.id, b.id, score, role(a, "rsc-role"), role(b, "with-rsc-role"), extra)
 	case "order":
 		if i > j {
 			a, b = b, a

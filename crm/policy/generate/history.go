@@ -2,6 +2,7 @@ package generate
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -13,7 +14,7 @@ func (g *random) nodeAttributes(node string) {
 	if g.chance(6) {
 		pairs += g.nv("standby", "on")
 	}
-	if g.chance(4) {
+	if g.chance(1) {
 		pairs += g.nv("maintenance", "on")
 	}
 	g.attributes[node] = pairs
@@ -68,9 +69,13 @@ func (g *random) record(l leaf) {
 			if g.chance(30) {
 				instance.id = fmt.Sprintf("%s:%d", l.id, i)
 			}
-			if g.chance(75) {
+			if running := g.homes[l.group+n]; l.group != "" && running != "" && g.chance(85) {
+				g.run(n, instance, strings.TrimSpace(running))
+			} else if g.chance(75) {
+				g.homes[l.group+n] = " "
 				g.run(n, instance, g.state(l))
 			} else if g.chance(70) {
+				g.homes[l.group+n] = "probed"
 				g.run(n, instance, "probed")
 			}
 		}
@@ -81,6 +86,12 @@ func (g *random) record(l leaf) {
 		return
 	}
 	home := g.n(len(places))
+	if l.group != "" && g.chance(85) {
+		if at, ok := g.homes[l.group]; ok {
+			home = slices.Index(places, at)
+		}
+		g.homes[l.group] = places[home]
+	}
 	for i, n := range places {
 		switch {
 		case i == home:
@@ -240,7 +251,7 @@ func (g *random) write(node string, l leaf, list []record) {
 			call = -1
 		}
 		entry := fmt.Sprintf(`operation_key="%s_%s_%d" operation="%[2]s" crm_feature_set="3.16.1" transition-key="%d:7:%d:u" transition-magic="%d:%d;%[4]d:7:%[5]d:u" on_node="%[8]s" call-id="%[9]d" rc-code="%[7]d" op-status="%[6]d" interval="%[3]d" last-rc-change="%[10]d" op-digest="f2317cad3d54cec5d7d7aa7d0bf35cf8"%[11]s/>`,
-			l.id, r.op, r.interval, g.number, expected, r.status, r.rc, node, call, 1700000000+30*g.n(30), r.extra)
+			l.id, r.op, r.interval, g.number, expected, r.status, r.rc, node, call, 1700000000+7*g.number, r.extra)
 		if r.last {
 			fmt.Fprintf(&b, `<lrm_rsc_op id="%s_last_failure_0" %s`, l.id, entry)
 			base := l.id
@@ -295,7 +306,7 @@ func (g *random) document() string {
 				state = `in_ccm="false" crmd="offline" join="down" expected="down"`
 			case 2:
 				state = g.pick(`in_ccm="true" crmd="online" join="pending" expected="member"`, `in_ccm="true" crmd="offline" join="member" expected="member"`,
-					`in_ccm="true" crmd="online" join="down" expected="member"`)
+					`in_ccm="true" crmd="offline" join="down" expected="member"`, state, state)
 			}
 		}
 		g.nodeState(&b, fmt.Sprint(i+1), n, state)

@@ -35,7 +35,8 @@ type random struct {
 	attributes  map[string]string // permanent attributes: node to nvpairs
 	transient   map[string]string
 	history     map[string][]string // node to lrm_resource elements
-	written     map[string]bool     // node/lrm_resource
+	homes       map[string]string
+	written     map[string]bool // node/lrm_resource
 	tops        []top
 	leaves      []leaf
 	number, ids int
@@ -53,7 +54,8 @@ type leaf struct {
 	clone                  bool // anonymous instance
 	unique                 int  // instances of a unique clone; 0 = no such
 	promotable, migratable bool
-	monitored              bool // has a monitor every ten seconds
+	group                  string // members of one are together most of the time
+	monitored              bool   // has a monitor every ten seconds
 }
 
 func (g *random) n(n int) int             { return g.rng.IntN(n) }
@@ -85,7 +87,7 @@ func (g *random) params(pairs string) string {
 }
 
 func (g *random) site() {
-	g.attributes, g.transient, g.history, g.written = map[string]string{}, map[string]string{}, map[string][]string{}, map[string]bool{}
+	g.attributes, g.transient, g.history, g.written, g.homes = map[string]string{}, map[string]string{}, map[string][]string{}, map[string]bool{}, map[string]string{}
 	for i := range 2 + g.n(3) {
 		g.nodes = append(g.nodes, fmt.Sprintf("node%d", i+1))
 	}
@@ -180,10 +182,10 @@ func (g *random) primitive(l leaf, extra string) string {
 		name    string
 		percent int
 		values  []string
-	}{{"priority", 12, []string{"1", "10", "-5"}}, {"target-role", 10, []string{"Stopped", "Started"}}, {"is-managed", 7, []string{"false"}},
+	}{{"priority", 12, []string{"1", "10", "-5"}}, {"target-role", 10, []string{"Stopped", "Started"}}, {"is-managed", 4, []string{"false"}},
 		{"migration-threshold", 20, []string{"1", "3"}}, {"failure-timeout", 15, []string{"60s", "1h"}}, {"multiple-active", 12, []string{"block", "stop_only", "stop_unexpected"}},
 		{"requires", 12, []string{"nothing", "quorum", "fencing"}}, {"critical", 8, []string{"false"}}, {"resource-stickiness", 15, []string{"0", "1", "50"}},
-		{"maintenance", 3, []string{"true"}}, {"allow-unhealthy-nodes", 5, []string{"true"}}} {
+		{"maintenance", 1, []string{"true"}}, {"allow-unhealthy-nodes", 5, []string{"true"}}} {
 		if g.chance(m.percent) {
 			pairs += g.nv(m.name, g.pick(m.values...))
 		}
@@ -244,6 +246,7 @@ func (g *random) primitive(l leaf, extra string) string {
 
 func (g *random) group(l leaf, min int) (id, text string) {
 	id = fmt.Sprintf("g%02d", g.number+1)
+	l.group = id
 	for range min + g.n(3) {
 		text += g.primitive(l, "")
 	}
