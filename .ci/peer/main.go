@@ -142,6 +142,7 @@ var renamed = []struct {
 	{regexp.MustCompile(`\bmaintenance([,)])`), "unmanaged$1"},
 	{regexp.MustCompile(`(?m)^ +\* Stopped.*\]\n`), ""}, // what is said of places where a clone does not run
 	{regexp.MustCompile(` \((?i:Not installed|Invalid parameter|Insufficient privileges)\) `), ""},
+	{regexp.MustCompile(`(?m)^    \* (Online:|OFFLINE:|Node .*(online|OFFLINE) \(health is).*\n`), ""}, // it lists by health otherwise
 	{regexp.MustCompile(` \(health is [A-Z]+\)`), ""},
 	{regexp.MustCompile(`(?m)^.*promotion score (on none|\(inactive\)): .*\n`), ""},
 	{regexp.MustCompile(`pcmk__(group|clone|bundle)_allocate`), "pcmk__${1}_assign"},

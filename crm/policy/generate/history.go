@@ -250,7 +250,7 @@ func (g *random) write(node string, l leaf, list []record) {
 		if r.status < 0 {
 			call = -1
 		}
-		entry := fmt.Sprintf(`operation_key="%s_%s_%d" operation="%[2]s" crm_feature_set="3.16.1" transition-key="%d:7:%d:u" transition-magic="%d:%d;%[4]d:7:%[5]d:u" on_node="%[8]s" call-id="%[9]d" rc-code="%[7]d" op-status="%[6]d" interval="%[3]d" last-rc-change="%[10]d" op-digest="f2317cad3d54cec5d7d7aa7d0bf35cf8"%[11]s/>`,
+		entry := fmt.Sprintf(`operation_key="%s_%s_%d" operation="%[2]s" crm_feature_set="3.16.1" transition-key="%[4]d:7:%[5]d:u" transition-magic="%[6]d:%[7]d;%[4]d:7:%[5]d:u" on_node="%[8]s" call-id="%[9]d" rc-code="%[7]d" op-status="%[6]d" interval="%[3]d" last-rc-change="%[10]d" op-digest="f2317cad3d54cec5d7d7aa7d0bf35cf8"%[11]s/>`,
 			l.id, r.op, r.interval, g.number, expected, r.status, r.rc, node, call, 1700000000+7*g.number, r.extra)
 		if r.last {
 			fmt.Fprintf(&b, `<lrm_rsc_op id="%s_last_failure_0" %s`, l.id, entry)
