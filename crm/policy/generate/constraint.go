@@ -13,6 +13,9 @@ func (g *random) constraint() {
 	}
 	a, b := g.tops[i], g.tops[j]
 	kind := g.pick("location", "colocation", "order")
+	if kind == "colocation" && (a.id[0] == 'c' || b.id[0] == 'c') && !g.is("clones", "promotable") && !g.chance(25) {
+		kind = "order" // the other rules of clones come to light when colocations do not hide them
+	}
 	if a.id == b.id {
 		kind = "location"
 	}

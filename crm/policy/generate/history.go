@@ -223,6 +223,9 @@ func (g *random) write(node string, l leaf, list []record) {
 	}
 	fmt.Fprintf(&b, ` type="%s">`, l.agent)
 	for i, r := range list {
+		if slices.ContainsFunc(list[i+1:], func(o record) bool { return o.op == r.op && o.interval == r.interval }) {
+			continue
+		}
 		g.number++
 		id, call := fmt.Sprintf("%s_%s_%d", l.id, r.op, r.interval), 10*len(g.history[node])+i+1
 		if r.interval == 0 {
