@@ -43,6 +43,7 @@ const (
 	PathMetadata = "/v1/agents/metadata"
 	PathAgents   = "/v1/agents"
 	PathDecision = "/v1/decisions"
+	PathRevision = "/v1/revision"
 )
 
 // Endpoints is the whole protocol. The server refuses to start when one of them has no handler.
@@ -57,6 +58,7 @@ var Endpoints = []Endpoint{
 	{http.MethodPost, PathJoin, acl.ClusterInit, "join a cluster with a token"},
 	{http.MethodGet, PathMetadata, acl.AgentRead, "metadata of an agent, ?agent=class:provider:type"},
 	{http.MethodGet, PathAgents, acl.AgentRead, "agents of a class, ?class="},
+	{http.MethodGet, PathRevision, acl.ConfigRead, "the configuration as it was after a change, ?index="},
 	{http.MethodGet, PathDecision, acl.ConfigRead, "decisions of this node as leader, newest first"},
 }
 

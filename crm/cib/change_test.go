@@ -98,6 +98,17 @@ func TestDiffApply(t *testing.T) {
 		if again := cib.Diff(got, new); len(again) != 0 {
 			t.Fatalf("a second difference: %v", cib.Describe(got, again))
 		}
+		undo, err := cib.Undo(old, changes)
+		if err != nil {
+			t.Fatalf("Undo: %v", err)
+		}
+		back, err := cib.Apply(got, undo)
+		if err != nil {
+			t.Fatalf("Apply(Undo()): %v", err)
+		}
+		if left := cib.Diff(old, back); len(left) != 0 {
+			t.Fatalf("after Undo there is a difference: %v", cib.Describe(old, left))
+		}
 		if lines := cib.Describe(old, changes); len(lines) < len(changes) && len(changes) > 0 {
 			t.Fatalf("%d lines for %d changes", len(lines), len(changes))
 		}

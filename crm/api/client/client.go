@@ -20,6 +20,7 @@ import (
 	"github.com/fxamacker/cbor/v2"
 
 	"github.com/quorate/quorate/crm/api"
+	"github.com/quorate/quorate/crm/cib"
 	"github.com/quorate/quorate/crm/store/command"
 )
 
@@ -168,6 +169,15 @@ func (c *Client) Wait(ctx context.Context, after uint64, wait time.Duration) (*c
 		return nil, err
 	}
 	return command.DecodeState(data)
+}
+
+// Revision fetches the configuration as it was right after the change with that index.
+func (c *Client) Revision(ctx context.Context, index uint64) (*cib.Document, error) {
+	var data []byte
+	if err := c.do(ctx, http.MethodGet, api.PathRevision+"?index="+strconv.FormatUint(index, 10), nil, &data); err != nil {
+		return nil, err
+	}
+	return command.DecodeDocument(data)
 }
 
 // CIB fetches the document as Pacemaker's XML.

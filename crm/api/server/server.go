@@ -91,7 +91,7 @@ func New(cfg Config) (*Server, error) {
 	handlers := map[string]handler{
 		api.PathState: s.state, api.PathCIB: s.cib, api.PathLocal: s.local, api.PathPropose: s.propose,
 		api.PathToken: s.token, api.PathStop: s.stop, api.PathInit: s.init, api.PathJoin: s.join,
-		api.PathMetadata: s.metadata, api.PathAgents: s.agents, api.PathDecision: s.decisions,
+		api.PathMetadata: s.metadata, api.PathAgents: s.agents, api.PathDecision: s.decisions, api.PathRevision: s.revision,
 	}
 	for _, e := range api.Endpoints {
 		h := handlers[e.Path]
@@ -213,7 +213,10 @@ func (s *Server) reply(w http.ResponseWriter, err error) {
 	var conflict *command.ConflictError
 	var state *StateError
 	var bad *badRequest
+	var gone *command.RevisionError
 	switch {
+	case errors.As(err, &gone):
+		s.fail(w, http.StatusNotFound, api.Error{Code: api.CodeNotFound, Message: err.Error(), Hint: `"crm revisions" lists them`})
 	case errors.As(err, &denied):
 		s.fail(w, http.StatusForbidden, api.Error{Code: api.CodeDenied, Message: err.Error()})
 	case errors.As(err, &bad):
@@ -325,6 +328,34 @@ func (s *Server) state(w http.ResponseWriter, r *http.Request, _ acl.Identity) e
 		return err
 	}
 	return write(w, r, st.Public())
+}
+
+// revision answers with the configuration after one change.
+func (s *Server) revision(w http.ResponseWriter, r *http.Request, _ acl.Identity) error {
+	index, err := strconv.ParseUint(r.URL.Query().Get("index"), 10, 64)
+	if err != nil {
+		return &badRequest{fmt.Errorf("index=%s is no revision", r.URL.Query().Get("index"))}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), proposeTimeout)
+	defer cancel()
+	st, err := s.cfg.Backend.State(ctx, true)
+	if err != nil {
+		return err
+	}
+	doc, err := st.At(index)
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(r.Header.Get("Accept"), api.CBOR) {
+		return write(w, r, doc)
+	}
+	data, err := command.EncodeDocument(doc)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", api.CBOR)
+	_, err = w.Write(data)
+	return err
 }
 
 func (s *Server) cib(w http.ResponseWriter, r *http.Request, _ acl.Identity) error {

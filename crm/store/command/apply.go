@@ -75,6 +75,11 @@ func Apply(s *State, index, term uint64, data []byte) (next *State, out Outcome)
 	if out.Err = n.apply(e, &out); out.Err != nil {
 		return refuse(s, index, term, out)
 	}
+	if out.ConfigChanged {
+		if out.Err = n.remember(s.Document, e); out.Err != nil {
+			return refuse(s, index, term, out)
+		}
+	}
 	if out.DecisionNeeded || out.ConfigChanged {
 		n.StatusRevision = index
 	}

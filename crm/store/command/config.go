@@ -7,9 +7,6 @@ import (
 	"github.com/quorate/quorate/crm/cib"
 )
 
-// maxRecorded bounds the objects that one change record names.
-const maxRecorded = 100
-
 // config applies a change of the configuration: all of it or nothing. A change based on an older revision of an
 // object that it touches or relies on is refused; changes of other objects and of the status do not matter.
 func (n *State) config(e *Entry, out *Outcome) error {
@@ -60,11 +57,6 @@ func (n *State) config(e *Entry, out *Outcome) error {
 	n.Document = doc
 	n.numberLinks()
 	n.touch(keys...)
-	rec := ChangeRecord{Index: n.Index, Time: e.Time, Actor: e.Actor, Origin: e.Origin, Message: c.Message, Objects: keys}
-	if len(keys) > maxRecorded {
-		rec.Objects = append(append([]string(nil), keys[:maxRecorded]...), fmt.Sprintf("and %d more", len(keys)-maxRecorded))
-	}
-	n.Changes = appendBounded(n.Changes, rec, maxChanges)
 	out.ConfigChanged = true
 	out.MembersChanged = slices.ContainsFunc(c.Changes, func(c cib.Change) bool { return c.Kind == cib.KindNode || c.Kind == cib.KindCluster })
 	return nil

@@ -34,6 +34,10 @@ const (
 	maxOrphans        = 512  // actions of ended processes whose results may still come
 	maxAttributes     = 1000 // private and dampened attributes, by name
 	maxAttributeValue = 32 << 10
+
+	// maxUndo bounds, in bytes, what the change records keep of older configurations: 200 changes of some resources
+	// each, or one that replaces a configuration of some thousand resources. It is part of every snapshot.
+	maxUndo = 8 << 20
 )
 
 // State is the replicated state of the cluster.
@@ -203,7 +207,8 @@ type FencingRecord struct {
 	ID      ActionID `cbor:"11,keyasint"`
 }
 
-// ChangeRecord is one change of the configuration.
+// ChangeRecord is one change of the configuration, by a client or by a node that joined or was removed. Its index is
+// the revision.
 type ChangeRecord struct {
 	Index   uint64   `cbor:"1,keyasint"`
 	Time    int64    `cbor:"2,keyasint"` // milliseconds since 1970, by the clock of the node that took the request
@@ -211,6 +216,10 @@ type ChangeRecord struct {
 	Origin  string   `cbor:"4,keyasint,omitempty"` // node that took the request
 	Message string   `cbor:"5,keyasint,omitempty"`
 	Objects []string `cbor:"6,keyasint,omitempty"` // keys of the objects changed, bounded
+	// Undo is the encoded list of changes that give the configuration of before; empty = not kept, or not any more.
+	Undo []byte `cbor:"7,keyasint,omitempty"`
+	// Kept says that At can give the configuration of this revision. It is set by Public alone.
+	Kept bool `cbor:"8,keyasint,omitempty"`
 }
 
 // Refusal is an entry that was applied as a refusal.

@@ -2,6 +2,7 @@ package command
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/quorate/quorate/crm/cib"
@@ -48,13 +49,22 @@ func PolicyDocument(s *State, leader string) *cib.Document {
 	return &d
 }
 
-// Public returns the state without what clients need not see: hashes of tokens.
+// Public returns the state without what clients need not see: hashes of tokens, and the content of older revisions,
+// which At has; of that only whether it is kept.
 func (s *State) Public() *State {
 	p := *s
 	p.Tokens = make([]Token, len(s.Tokens))
 	for i, t := range s.Tokens {
 		t.Hash = nil
 		p.Tokens[i] = t
+	}
+	p.Changes = slices.Clone(s.Changes)
+	kept := true
+	for i := len(p.Changes) - 1; i >= 0; i-- {
+		c := &p.Changes[i]
+		c.Kept = kept
+		kept = kept && len(c.Undo) > 0
+		c.Undo = nil
 	}
 	return &p
 }
