@@ -467,3 +467,10 @@ func FuzzBatch(f *testing.F) {
 		o.document()
 	})
 }
+
+func (o *offline) refusedOffline(want string, args ...string) {
+	o.t.Helper()
+	if code, out, err := o.crm("", args...); code == 0 || !strings.Contains(err, want) {
+		o.t.Errorf("crm %s: exit %d, %q %q; want %q", strings.Join(args, " "), code, out, err, want)
+	}
+}

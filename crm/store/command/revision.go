@@ -46,8 +46,8 @@ func (n *State) remember(before *cib.Document, e *Entry) error {
 		if err != nil {
 			return err
 		}
-		if rec.Undo, err = encMode.Marshal(undo); err != nil {
-			return fmt.Errorf("encode what takes the change back: %w", err)
+		if rec.Undo, err = EncodeChanges(undo); err != nil {
+			return err
 		}
 	}
 	n.Changes = boundUndo(appendBounded(n.Changes, rec, maxChanges))
@@ -104,11 +104,10 @@ func (s *State) At(revision uint64) (*cib.Document, error) {
 	doc.Status = cib.Status{}
 	out := &doc
 	for i := len(s.Changes) - 1; i > at; i-- {
-		var undo []cib.Change
-		if err := decMode.Unmarshal(s.Changes[i].Undo, &undo); err != nil {
-			return nil, fmt.Errorf("what takes revision %d back cannot be read: %w", s.Changes[i].Index, err)
+		undo, err := DecodeChanges(s.Changes[i].Undo)
+		if err != nil {
+			return nil, fmt.Errorf("what takes revision %d back: %w", s.Changes[i].Index, err)
 		}
-		var err error
 		if out, err = cib.Apply(out, undo); err != nil {
 			return nil, fmt.Errorf("take revision %d back: %w", s.Changes[i].Index, err)
 		}
@@ -132,4 +131,22 @@ func DecodeDocument(data []byte) (*cib.Document, error) {
 		return nil, fmt.Errorf("decode document: %w", err)
 	}
 	return doc, nil
+}
+
+// EncodeChanges returns the wire form of changes. Equal changes give equal bytes.
+func EncodeChanges(list []cib.Change) ([]byte, error) {
+	data, err := encMode.Marshal(list)
+	if err != nil {
+		return nil, fmt.Errorf("encode changes: %w", err)
+	}
+	return data, nil
+}
+
+// DecodeChanges reads the wire form of changes.
+func DecodeChanges(data []byte) ([]cib.Change, error) {
+	var list []cib.Change
+	if err := decMode.Unmarshal(data, &list); err != nil {
+		return nil, fmt.Errorf("decode changes: %w", err)
+	}
+	return list, nil
 }
