@@ -123,6 +123,10 @@ func parse(data []byte) (*node, *cib.Problem) {
 		}
 		return nil, p
 	}
+	if s.void != nil {
+		// Nothing here has an empty name, and the library loses elements of arrays below empty keys.
+		return nil, &cib.Problem{Severity: cib.Error, Pos: *s.void, Text: "a key is empty; write a name"}
+	}
 	if !fill(root, values) {
 		return nil, &cib.Problem{Severity: cib.Error, Text: "the text is valid TOML of a form that is not understood here; write tables and keys plainly"}
 	}
@@ -196,6 +200,7 @@ type scanner struct {
 	line int // from 1
 	from int // offset of the start of the line
 	deep *cib.Pos
+	void *cib.Pos // of the first empty key
 	bad  bool
 }
 
@@ -313,7 +318,11 @@ func (s *scanner) key() []string {
 		s.space(false)
 		switch c := s.peek(); {
 		case c == '"' || c == '\'':
+			pos := s.at()
 			out = append(out, s.str())
+			if out[len(out)-1] == "" && s.void == nil {
+				s.void = &pos
+			}
 		default:
 			from := s.pos
 			for s.pos < len(s.data) && bare(s.data[s.pos]) {

@@ -80,6 +80,7 @@ func TestRead_Errors(t *testing.T) {
 		{"op value", prim + "op.monitor = { timeout = \"soon\" }", "expected a duration"},
 		{"op interval", prim + "op.monitor = { interval = \"soon\" }", "expected a number with s, ms, us, m or h"},
 		{"op type", prim + "op.monitor = 1", "expected a table, found a whole number"},
+		{"empty key", prim + "params.\"\" = [{}, \"\"]", "line 3, column 8: a key is empty; write a name"},
 		{"op empty", prim + "op.monitor = []", "the array is empty"},
 		{"secret", prim + "params = { password = \"x\" }", "a password or key must not stand in the configuration; put the value into a file"},
 		{"secret in op", prim + "op.monitor = { params = { login_passwd = \"x\" } }", "must not stand in the configuration"},
