@@ -1,11 +1,14 @@
 package compat
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/quorate/quorate/crm/cib"
@@ -43,7 +46,9 @@ func (o *simulateOptions) table() []option {
 	}
 	ignored := func(string) error { return nil }
 	return []option{
-		{short: '?', long: "help", help: "show this text", set: flag(&o.help)},
+		{short: 'h', long: "help", help: "show this text", set: flag(&o.help)},
+		{short: '?', help: "the same", set: flag(&o.help)},
+		{long: "help-all", help: "the same", set: flag(&o.help)},
 		{short: '$', long: "version", help: "show the version", set: flag(&o.version)},
 		{short: 'V', long: "verbose", help: "action numbers in the dot file", set: func(string) error { o.verbose++; return nil }},
 		{short: 'Q', long: "quiet", help: "only scores and utilization", set: flag(&o.quiet)},
@@ -78,6 +83,7 @@ func (o *simulateOptions) table() []option {
 		{short: 'P', long: "profile", value: true, arg: "DIR", help: "time every document of a directory", set: text(&o.profile)},
 		{short: 'N', long: "repeat", value: true, arg: "N", help: "with -P, how often", set: number(&o.repeat)},
 		{long: "output-as", value: true, arg: "FORMAT", help: "text (default), xml or none", set: text(&o.outputAs)},
+		{long: "text-fancy", help: "accepted; the text is formatted anyway", set: ignored},
 		{long: "output-to", value: true, arg: "FILE", help: "write the output to FILE", set: text(&o.outputTo)},
 	}
 }
@@ -95,7 +101,9 @@ func Simulate(stdio IO, args []string) int {
 		return fail(exitUsage, "%v; see crm_simulate --help", err)
 	case o.help:
 		fmt.Fprint(stdio.Out, "crm_simulate: what would the cluster do\n\nUsage: crm_simulate [OPTION...]\n\n", usage(o.table()),
-			"\nExample: what happens when node alpha is lost, starting from the running cluster?\n  crm_simulate -L -S -f alpha\n")
+			"\nOPSPEC is RESOURCE_OPERATION_INTERVAL@NODE=RC, with the interval in milliseconds and the result code of OCF agents:\n"+
+				"  crm_simulate -L -S -i web_monitor_10000@alpha=7\n"+
+				"\nExample: what happens when node alpha is lost, starting from the running cluster?\n  crm_simulate -L -S -f alpha\n")
 		return exitOK
 	case o.version:
 		fmt.Fprintln(stdio.Out, "Quorate", version.Version)
@@ -103,7 +111,7 @@ func Simulate(stdio IO, args []string) int {
 	case len(rest) > 0:
 		return fail(exitUsage, "unexpected argument %q; see crm_simulate --help", rest[0])
 	case o.outputAs != "" && o.outputAs != "text" && o.outputAs != "xml" && o.outputAs != "none":
-		return fail(exitUsage, "unknown output format %q: text, xml or none", o.outputAs)
+		return fail(exitNoSuch, "unknown output format %q: text, xml or none", o.outputAs)
 	}
 	if o.outputTo != "" && o.outputTo != "-" {
 		f, err := os.Create(o.outputTo)
@@ -113,83 +121,109 @@ func Simulate(stdio IO, args []string) int {
 		defer f.Close()
 		stdio.Out = f
 	}
-	s := &simulation{o: &o, out: &textOutput{w: stdio.Out, quiet: o.quiet || o.outputAs == "none"}, err: stdio.Err, fail: fail}
+	s := &simulation{o: &o}
+	if o.outputAs == "xml" {
+		s.report = newXMLReport(stdio.Out, append([]string{"crm_simulate"}, args...))
+	} else {
+		s.report = &textReport{w: stdio.Out, err: stdio.Err, quiet: o.quiet || o.outputAs == "none", none: o.outputAs == "none"}
+	}
 	if o.profile != "" {
-		return s.profile()
+		return s.report.end(s.profile())
 	}
-	doc, code := s.load(stdio.In)
-	if doc == nil {
-		return code
+	doc, err := s.load(stdio.In)
+	if err == nil {
+		err = s.run(doc)
 	}
-	return s.run(doc)
+	return s.report.end(err)
 }
 
-// textOutput prints sections as the field's tools do: an empty line between blocks.
-type textOutput struct {
-	w       io.Writer
-	quiet   bool
-	started bool
+// codeError is an error with the exit code of the tool. A nil err means that everything was said already.
+type codeError struct {
+	code int
+	err  error
 }
 
-func (t *textOutput) section(title string) {
-	if t.quiet {
-		return
+func (e *codeError) Error() string {
+	if e.err == nil {
+		return ""
 	}
-	t.gap()
-	fmt.Fprintf(t.w, "%s:\n", title)
+	return e.err.Error()
+}
+func (e *codeError) Unwrap() error { return e.err }
+
+func coded(code int, format string, a ...any) error {
+	return &codeError{code, fmt.Errorf(format, a...)}
 }
 
-// gap separates a block from the one before.
-func (t *textOutput) gap() {
-	if t.started {
-		fmt.Fprintln(t.w)
+// exitCode is what the tool ends with after err.
+func exitCode(err error) int {
+	var e *codeError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &e):
+		return e.code
 	}
-	t.started = true
+	return exitError
 }
 
-func (t *textOutput) item(line string) {
-	if !t.quiet {
-		fmt.Fprintf(t.w, "  * %s\n", line)
-	}
-}
-
-func (t *textOutput) plain(line string) {
-	if !t.quiet {
-		fmt.Fprintln(t.w, line)
-	}
+// simulateReport is where the sections of a simulation go.
+type simulateReport interface {
+	note(line string)    // about the time used
+	problem(text string) // what was left out
+	state(title string, c *model.Cluster, o status.Options)
+	modifications(list []simulate.Modification)
+	scores(c *model.Cluster, scores, utilization bool)
+	changes(list []policy.Change)
+	transition(events []simulate.Event)
+	timings()
+	timing(file string, took time.Duration)
+	end(err error) int // says what went wrong, and returns the exit code
 }
 
 type simulation struct {
-	o    *simulateOptions
-	out  *textOutput
-	err  io.Writer
-	fail func(code int, format string, a ...any) int
-	date time.Time // of -t
+	o      *simulateOptions
+	report simulateReport
+	date   time.Time // of -t
 }
 
-// load reads the document and brings it to the newest schema.
-func (s *simulation) load(in io.Reader) (*cib.Document, int) {
+// maxDocument bounds a document that is read, in bytes.
+const maxDocument = 512 << 20
+
+// load reads the document. It refuses what Pacemaker's schema would refuse outright.
+func (s *simulation) load(in io.Reader) (*cib.Document, error) {
 	var data []byte
 	var err error
 	switch {
 	case s.o.live:
-		data, err = liveCIB()
-		if err != nil {
-			return nil, s.fail(exitNotConnected, "%v", err)
+		if data, err = liveCIB(); err != nil {
+			return nil, &codeError{exitNotConnected, err}
 		}
 	case s.o.file != "":
-		data, err = os.ReadFile(s.o.file)
+		data, err = readDocument(s.o.file)
 	default:
-		data, err = io.ReadAll(in)
+		data, err = io.ReadAll(io.LimitReader(in, maxDocument))
 	}
 	if err != nil {
-		return nil, s.fail(exitDataErr, "%v", err)
+		return nil, &codeError{exitDataErr, err}
 	}
 	doc, _, err := cibxml.Read(data)
 	if err != nil {
-		return nil, s.fail(exitDataErr, "%s: %v", s.inputName(), err)
+		return nil, coded(exitDataErr, "%s: %w", s.inputName(), err)
 	}
-	return doc, exitOK
+	if err := schemaError(doc); err != nil {
+		return nil, coded(exitConfig, "%s: %w", s.inputName(), err)
+	}
+	return doc, nil
+}
+
+func readDocument(name string) ([]byte, error) {
+	if st, err := os.Stat(name); err != nil {
+		return nil, err
+	} else if st.Size() > maxDocument {
+		return nil, fmt.Errorf("%s has %d bytes, at most %d can be read", name, st.Size(), maxDocument)
+	}
+	return os.ReadFile(name)
 }
 
 func (s *simulation) inputName() string {
@@ -208,22 +242,24 @@ func (s *simulation) effectiveTime(doc *cib.Document) (time.Time, error) {
 		if s.date.IsZero() {
 			t, err := iso8601.ParseDate(s.o.date, time.Now(), time.Local)
 			if err != nil {
-				return time.Time{}, err
+				return time.Time{}, coded(exitUsage, "option '-t': %w", err)
 			}
 			s.date = t
 		}
-		s.out.plain("Setting effective cluster time: " + s.o.date)
+		s.report.note("Setting effective cluster time: " + s.o.date)
 		return s.date, nil
 	}
-	if doc.Head.ExecutionDate != "" {
-		var seconds int64
-		if _, err := fmt.Sscanf(doc.Head.ExecutionDate, "%d", &seconds); err == nil {
-			t := time.Unix(seconds, 0).UTC()
-			s.out.plain("Using the original execution date of: " + t.Format("2006-01-02 15:04:05Z"))
-			return t, nil
-		}
+	if t, ok := executionDate(doc); ok {
+		s.report.note("Using the original execution date of: " + t.Format("2006-01-02 15:04:05Z"))
+		return t, nil
 	}
 	return time.Now(), nil
+}
+
+// executionDate is the time that a saved document was decided at.
+func executionDate(doc *cib.Document) (time.Time, bool) {
+	seconds, err := strconv.ParseInt(doc.Head.ExecutionDate, 10, 64)
+	return time.Unix(seconds, 0).UTC(), err == nil
 }
 
 func (s *simulation) input(doc *cib.Document, now time.Time) policy.Input {
@@ -231,200 +267,168 @@ func (s *simulation) input(doc *cib.Document, now time.Time) policy.Input {
 		Trace: model.Trace{Scores: s.o.scores, Utilization: s.o.utilization}}
 }
 
-func (s *simulation) run(doc *cib.Document) int {
+func (s *simulation) display(current bool) status.Options {
+	return status.Options{Pending: current, Attributes: s.o.attrs, FailCounts: s.o.failcounts, Failures: s.o.failcounts}
+}
+
+func (s *simulation) run(doc *cib.Document) error {
 	o := s.o
 	now, err := s.effectiveTime(doc)
 	if err != nil {
-		return s.fail(exitUsage, "option '-t': %v", err)
+		return err
 	}
 	c, err := policy.State(s.input(doc, now))
 	if err != nil {
-		return s.fail(exitConfig, "%s: %v", s.inputName(), err)
+		return coded(exitConfig, "%s: %w", s.inputName(), err)
 	}
-	s.showStatus("Current cluster status", c, true)
-
+	s.report.state("Current cluster status", c, s.display(true))
 	if !o.inject.Empty() || o.inject.Quorum != "" {
-		var done, problems []string
-		doc, done, problems = simulate.Inject(doc, c, o.inject, now)
-		if !o.inject.Empty() {
-			s.out.section("Performing Requested Modifications")
-			for _, line := range done {
-				s.out.item(line)
-			}
-		}
-		for _, p := range problems {
-			fmt.Fprintln(s.err, p)
-		}
-		if now, err = s.effectiveTime(doc); err != nil {
-			return s.fail(exitUsage, "%v", err)
+		if doc, now, err = s.injected(doc, c, now); err != nil {
+			return err
 		}
 	}
 	if o.saveInput != "" {
-		if code := s.save(o.saveInput, doc); code != exitOK {
-			return code
+		if err := save(o.saveInput, doc); err != nil {
+			return err
 		}
 	}
 	simulating := o.simulate || o.inPlace || len(o.fail) > 0
 	if !simulating && !o.run && o.graph == "" && o.dot == "" && !o.scores && !o.utilization {
 		return s.saveOutput(doc)
 	}
-
 	d, err := policy.Decide(s.input(doc, now))
 	if err != nil {
-		return s.fail(exitConfig, "%s: %v", s.inputName(), err)
+		return coded(exitConfig, "%s: %w", s.inputName(), err)
 	}
-	s.showScores(d.Cluster)
-	if o.graph != "" {
-		if err := os.WriteFile(o.graph, d.Graph.XML(), 0o644); err != nil {
-			return s.fail(exitIOErr, "%v", err)
-		}
+	if o.scores || o.utilization {
+		s.report.scores(d.Cluster, o.scores, o.utilization)
 	}
-	if o.dot != "" {
-		dot := d.Dot(policy.DotOptions{All: o.all, Numbers: o.verbose > 0})
-		if err := os.WriteFile(o.dot, dot, 0o644); err != nil {
-			return s.fail(exitIOErr, "%v", err)
-		}
+	if err := s.saveGraphs(d); err != nil {
+		return err
 	}
-	s.out.section("Transition Summary")
-	for _, line := range policy.SummaryText(d.Summary()) {
-		s.out.item(line)
-	}
+	s.report.changes(d.Summary())
 	if !simulating {
 		return s.saveOutput(doc)
 	}
+	return s.execute(doc, d, now)
+}
 
+// injected is the document after the modifications that were asked for, and the time to decide at.
+func (s *simulation) injected(doc *cib.Document, c *model.Cluster, now time.Time) (*cib.Document, time.Time, error) {
+	doc, done, problems := simulate.Inject(doc, c, s.o.inject, now)
+	if !s.o.inject.Empty() {
+		s.report.modifications(done)
+	}
+	for _, p := range problems {
+		s.report.problem(p)
+	}
+	now, err := s.effectiveTime(doc)
+	return doc, now, err
+}
+
+func (s *simulation) saveGraphs(d *policy.Decision) error {
+	if s.o.graph != "" {
+		if err := os.WriteFile(s.o.graph, d.Graph.XML(), 0o644); err != nil {
+			return &codeError{exitIOErr, err}
+		}
+	}
+	if s.o.dot != "" {
+		dot := d.Dot(policy.DotOptions{All: s.o.all, Numbers: s.o.verbose > 0})
+		if err := os.WriteFile(s.o.dot, dot, 0o644); err != nil {
+			return &codeError{exitIOErr, err}
+		}
+	}
+	return nil
+}
+
+// execute carries the decision out on a copy of the document and shows what becomes of it.
+func (s *simulation) execute(doc *cib.Document, d *policy.Decision, now time.Time) error {
 	var specs []simulate.OpSpec
-	for _, text := range o.fail {
+	for _, text := range s.o.fail {
 		spec, err := simulate.ParseOpSpec(text)
 		if err != nil {
-			fmt.Fprintln(s.err, err)
+			s.report.problem(err.Error())
 			continue
 		}
 		specs = append(specs, spec)
 	}
-	s.out.section("Executing Cluster Transition")
 	x := simulate.Execute(doc, d, specs, time.Now())
-	for _, e := range x.Events {
-		if e.Plain {
-			s.out.plain(e.Text)
-		} else {
-			s.out.item(e.Text)
-		}
-	}
-	code := exitOK
+	s.report.transition(x.Events)
 	if x.Terminated {
-		fmt.Fprintln(s.err, "Transition failed: terminated")
-		fmt.Fprintln(s.err, "An invalid transition was produced")
-		code = exitError
+		s.report.problem("Transition failed: terminated")
+		s.report.problem("An invalid transition was produced")
 	}
 	after := s.input(x.Document, now)
 	after.Trace = model.Trace{}
-	if s.o.date == "" && x.Document.Head.ExecutionDate != "" {
-		// The tools say the time again before the revised status.
+	var err error
+	// The tools say the time again before the revised status, unless it is now.
+	if s.o.date != "" || x.Document.Head.ExecutionDate != "" {
 		if after.Now, err = s.effectiveTime(x.Document); err != nil {
-			return s.fail(exitUsage, "%v", err)
-		}
-	} else if s.o.date != "" {
-		if after.Now, err = s.effectiveTime(x.Document); err != nil {
-			return s.fail(exitUsage, "%v", err)
+			return err
 		}
 	}
-	c, err = policy.State(after)
+	c, err := policy.State(after)
 	if err != nil {
-		return s.fail(exitConfig, "the resulting document: %v", err)
+		return coded(exitConfig, "the resulting document: %w", err)
 	}
-	s.showStatus("Revised Cluster Status", c, false)
-	if saved := s.saveOutput(x.Document); saved != exitOK {
-		return saved
+	s.report.state("Revised Cluster Status", c, s.display(false))
+	if err := s.saveOutput(x.Document); err != nil {
+		return err
 	}
-	return code
+	if x.Terminated {
+		return &codeError{code: exitError}
+	}
+	return nil
 }
 
-func (s *simulation) showStatus(title string, c *model.Cluster, current bool) {
-	if s.out.quiet {
-		return
-	}
-	if current && c.Options.Maintenance {
-		s.out.started = true
-		fmt.Fprint(s.out.w, "\n              *** Resource management is DISABLED ***\n  The cluster will not attempt to start, stop or recover services\n")
-	}
-	if current {
-		if line := status.DisabledLine(c); line != "" {
-			s.out.gap()
-			s.out.plain(line)
-		}
-	}
-	s.out.section(title)
-	status.Write(s.out.w, c, status.Options{Depth: 1, Pending: current, Attributes: s.o.attrs, FailCounts: s.o.failcounts, Failures: s.o.failcounts})
-}
-
-func (s *simulation) showScores(c *model.Cluster) {
-	if !s.o.scores && !s.o.utilization {
-		return
-	}
-	title := "Assignment Scores"
-	switch {
-	case s.o.scores && s.o.utilization:
-		title = "Assignment Scores and Utilization Information"
-	case s.o.utilization:
-		title = "Utilization Information"
-	}
-	if !s.o.quiet {
-		s.out.section(title)
-	}
-	for _, l := range c.Scores {
-		if s.o.quiet {
-			fmt.Fprintln(s.out.w, l.Text)
-		} else {
-			s.out.item(l.Text)
-		}
-	}
-	if s.o.quiet {
-		fmt.Fprintln(s.out.w)
-	}
-}
-
-func (s *simulation) saveOutput(doc *cib.Document) int {
+func (s *simulation) saveOutput(doc *cib.Document) error {
 	name := s.o.saveOutput
 	if name == "" && s.o.inPlace {
 		name = s.o.file
 	}
 	if name == "" {
-		return exitOK
+		return nil
 	}
-	return s.save(name, doc)
+	return save(name, doc)
 }
 
-func (s *simulation) save(name string, doc *cib.Document) int {
+func save(name string, doc *cib.Document) error {
 	if err := os.WriteFile(name, cibxml.Write(doc, cibxml.Options{}), 0o644); err != nil {
-		return s.fail(exitNoSuch, "%v", err)
+		return &codeError{exitNoSuch, err}
 	}
-	return exitOK
+	return nil
 }
 
 // profile times the decision of every document of a directory.
-func (s *simulation) profile() int {
+func (s *simulation) profile() error {
 	names, err := filepath.Glob(filepath.Join(s.o.profile, "*.xml"))
 	if err != nil || len(names) == 0 {
-		return s.fail(exitDataErr, "no *.xml file in %s", s.o.profile)
+		return coded(exitDataErr, "no *.xml file in %s", s.o.profile)
 	}
 	slices.Sort(names)
-	repeat := max(s.o.repeat, 1)
-	s.out.section("Timings")
+	s.report.timings()
+	var failed error
 	for _, name := range names {
 		start := time.Now()
-		for range repeat {
-			if err := decideFile(name); err != nil {
-				return s.fail(exitDataErr, "%s: %v", name, err)
-			}
+		var err error
+		for i := 0; i < max(s.o.repeat, 1) && err == nil; i++ {
+			err = decideFile(name)
 		}
-		s.out.item(fmt.Sprintf("Testing %s ... %.2f secs", name, time.Since(start).Seconds()))
+		if err != nil {
+			failed = coded(exitDataErr, "%s: %w", name, err)
+			s.report.problem(failed.Error())
+			continue
+		}
+		s.report.timing(name, time.Since(start))
 	}
-	return exitOK
+	if failed != nil {
+		return coded(exitDataErr, "some documents could not be used")
+	}
+	return nil
 }
 
 func decideFile(name string) error {
-	data, err := os.ReadFile(name)
+	data, err := readDocument(name)
 	if err != nil {
 		return err
 	}
@@ -432,13 +436,46 @@ func decideFile(name string) error {
 	if err != nil {
 		return err
 	}
-	now := time.Now()
-	if doc.Head.ExecutionDate != "" {
-		var seconds int64
-		if _, err := fmt.Sscanf(doc.Head.ExecutionDate, "%d", &seconds); err == nil {
-			now = time.Unix(seconds, 0)
-		}
+	now, saved := executionDate(doc)
+	if !saved {
+		now = time.Now()
 	}
 	_, err = policy.Decide(policy.Input{Document: doc, Now: now, Quorate: cib.IsTrue(doc.Head.HaveQuorum)})
 	return err
+}
+
+// schemaError says why Pacemaker's schema would refuse the document outright: a schema that there is not, or an
+// object without the id that everything else goes by.
+func schemaError(doc *cib.Document) error {
+	if v := doc.Head.ValidateWith; v != "" && v != "none" && !knownSchema(v) {
+		return fmt.Errorf("validate-with=%q is no schema that is known here: pacemaker-1.0 to pacemaker-4.0", v)
+	}
+	for _, n := range doc.Config.Nodes {
+		if n.ID == "" || n.Name == "" {
+			return fmt.Errorf("a node in the configuration lacks its id or its name (id=%q uname=%q)", n.ID, n.Name)
+		}
+	}
+	var err error
+	cib.EachResource(&doc.Config, func(r, _ *cib.Resource) {
+		switch {
+		case err != nil:
+		case r.ID == "":
+			err = fmt.Errorf("a %s has no id", r.Kind)
+		case (r.Kind == cib.Primitive && r.Template == "" || r.Kind == cib.Template) && (r.Class == "" || r.Type == ""):
+			err = fmt.Errorf("the %s %s has no class or no type", r.Kind, r.ID)
+		}
+	})
+	return err
+}
+
+// knownSchema reports whether a name is that of a schema that Pacemaker ever had.
+func knownSchema(name string) bool {
+	if name == "pacemaker-next" || name == "transitional-0.6" || name == "pacemaker-0.7" {
+		return true
+	}
+	rest, ok := strings.CutPrefix(name, "pacemaker-")
+	major, minor, ok2 := strings.Cut(rest, ".")
+	a, err := strconv.Atoi(major)
+	b, err2 := strconv.Atoi(minor)
+	return ok && ok2 && err == nil && err2 == nil && a >= 0 && a <= 4 && b >= 0 && b <= 20
 }

@@ -117,7 +117,7 @@ func decideOn(t interface{ Fatalf(string, ...any) }, doc *cib.Document) *policy.
 func result(d *policy.Decision) []byte {
 	var b bytes.Buffer
 	for _, l := range d.Cluster.Scores {
-		fmt.Fprintln(&b, l.Text)
+		fmt.Fprintln(&b, l.Text())
 	}
 	for _, m := range d.Messages {
 		fmt.Fprintln(&b, m.Text)

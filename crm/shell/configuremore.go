@@ -172,7 +172,7 @@ func (s *Shell) cmdSimulate(c *call) error {
 		return err
 	}
 	for _, l := range d.Cluster.Scores {
-		s.printf("%s\n", l.Text)
+		s.printf("%s\n", l.Text())
 	}
 	list := policy.SummaryText(d.Summary())
 	if len(list) == 0 {

@@ -677,7 +677,7 @@ func (s *Shell) cmdScores(c *call) error {
 		return err
 	}
 	for _, l := range d.Cluster.Scores {
-		s.printf("%s\n", l.Text)
+		s.printf("%s\n", l.Text())
 	}
 	return nil
 }

@@ -33,44 +33,49 @@ func ParseOpSpec(s string) (OpSpec, error) {
 	spec := OpSpec{Text: s}
 	key, rest, hasNode := strings.Cut(s, "@")
 	node, rc, hasRC := strings.Cut(rest, "=")
-	at := strings.LastIndexByte(key, '_')
-	if !hasNode || at < 0 || !hasRC {
-		fields := 0
-		if hasNode {
-			fields++
-		}
-		if hasRC {
-			fields++
-		}
-		if at >= 0 {
-			fields++
-		}
-		return spec, specError(s, fields)
-	}
-	interval, err := strconv.ParseInt(key[at+1:], 10, 64)
-	if err != nil {
-		return spec, specError(s, 1)
-	}
-	name := key[:at]
-	task := ""
-	for _, t := range [...]string{"migrate_to", "migrate_from"} {
-		if r, found := strings.CutSuffix(name, "_"+t); found {
-			name, task = r, t
-		}
-	}
-	if task == "" {
-		i := strings.LastIndexByte(name, '_')
-		if i <= 0 {
-			return spec, specError(s, 2)
-		}
-		name, task = name[:i], name[i+1:]
-	}
 	code, err := strconv.Atoi(rc)
-	if err != nil {
-		return spec, fmt.Errorf("invalid result code in %s: %q is not an integer", s, rc)
+	found := 0
+	switch {
+	case key == "":
+	case !hasNode || node == "":
+		found = 1
+	case !hasRC || err != nil:
+		found = 2
+	default:
+		found = 3
+	}
+	if found < 3 {
+		return spec, &SpecError{s, found}
+	}
+	name, task, interval, ok := splitKey(key)
+	if !ok {
+		return spec, fmt.Errorf("invalid operation spec: %s: %q is not RESOURCE_OPERATION_INTERVAL with the interval in milliseconds", s, key)
 	}
 	spec.Resource, spec.Task, spec.IntervalMS, spec.Node, spec.RC = name, task, interval, node, code
 	return spec, nil
+}
+
+// splitKey splits an operation key, of which the resource's id and the operation may have underlines.
+func splitKey(key string) (name, task string, interval int64, ok bool) {
+	at := strings.LastIndexByte(key, '_')
+	if at < 0 {
+		return "", "", 0, false
+	}
+	interval, err := strconv.ParseInt(key[at+1:], 10, 64)
+	if err != nil || interval < 0 {
+		return "", "", 0, false
+	}
+	name = key[:at]
+	for _, t := range [...]string{"migrate_to", "migrate_from"} {
+		if r, found := strings.CutSuffix(name, "_"+t); found && r != "" {
+			return r, t, interval, true
+		}
+	}
+	i := strings.LastIndexByte(name, '_')
+	if i <= 0 || i == len(name)-1 {
+		return "", "", 0, false
+	}
+	return name[:i], name[i+1:], interval, true
 }
 
 // featureSet is the crm_feature_set that simulated history entries carry.
@@ -87,14 +92,13 @@ func (e *SpecError) Error() string {
 	return fmt.Sprintf("Invalid operation spec: %s.  Only found %d fields", e.Spec, e.Found)
 }
 
-func specError(spec string, found int) error { return &SpecError{spec, found} }
-
 // Event is one thing that happened while a transition was simulated, in order.
 type Event struct {
 	Action *transition.Action // nil for Pretend and Inject lines
 	Shown  string             // displayed resource name of a resource operation
 	Text   string             // what the field's tools print, without indentation
 	Plain  bool               // the line is not part of the list (printed without bullet)
+	Set    *cib.TransientSet  // of an Inject line
 	Failed bool
 	RC     int
 }
@@ -217,7 +221,7 @@ func (x *executor) operate(a *transition.Action) transition.Outcome {
 	fatal := task == "stop" && x.d.Graph.FailedStopOffset == "INFINITY" ||
 		task == "start" && x.d.Graph.FailedStartOffset == "INFINITY"
 	for _, inj := range x.w.AddFailure(n, shown, task, interval, fatal, x.now.Unix()) {
-		x.events = append(x.events, Event{Text: inj.String()})
+		x.events = append(x.events, Event{Text: inj.String(), Set: &inj})
 	}
 	return transition.Failed
 }

@@ -1,7 +1,6 @@
 package simulate
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -25,17 +24,65 @@ func (in *Injection) Empty() bool {
 		len(in.Standby)+len(in.Activate)+len(in.Operations) == 0
 }
 
-// Inject returns a copy of doc with the injections, what was done line by line, and the complaints about
+// ModificationKind says what an injection changed.
+type ModificationKind uint8
+
+// Kinds of modifications.
+const (
+	ModifyQuorum ModificationKind = iota
+	ModifyWatchdog
+	ModifyNode      // Action is Online, Offline or Failing
+	ModifyTicket    // Action is Granting, Revoking, Standby or Activating
+	ModifyOperation // Name is what was asked for
+	ModifyAttribute // Set
+)
+
+// Modification is one change that an injection made.
+type Modification struct {
+	Kind   ModificationKind
+	Action string
+	Name   string // of the node or ticket, value of quorum and watchdog
+	Set    cib.TransientSet
+}
+
+// String returns the line that the field's tools print for it.
+func (m Modification) String() string {
+	switch m.Kind {
+	case ModifyQuorum:
+		return "Setting quorum: " + m.Name
+	case ModifyWatchdog:
+		return "Setting watchdog: " + m.Name
+	case ModifyOperation:
+		return "Injecting " + m.Name + " into the configuration"
+	case ModifyAttribute:
+		return m.Set.String()
+	}
+	switch m.Action {
+	case "Online":
+		return "Bringing node " + m.Name + " online"
+	case "Offline":
+		return "Taking node " + m.Name + " offline"
+	case "Failing":
+		return "Failing node " + m.Name
+	case "Standby":
+		return "Making ticket " + m.Name + " standby"
+	}
+	return m.Action + " ticket " + m.Name
+}
+
+// Inject returns a copy of doc with the injections, what was done in order, and the complaints about
 // what could not be done. c is the state read from doc.
-func Inject(doc *cib.Document, c *model.Cluster, in Injection, now time.Time) (out *cib.Document, done, problems []string) {
+func Inject(doc *cib.Document, c *model.Cluster, in Injection, now time.Time) (out *cib.Document, done []Modification, problems []string) {
 	w := cib.NewEditor(doc)
-	say := func(format string, args ...any) { done = append(done, fmt.Sprintf(format, args...)) }
+	say := func(kind ModificationKind, action, name string) {
+		done = append(done, Modification{Kind: kind, Action: action, Name: name})
+	}
 	if in.Quorum != "" {
-		say("Setting quorum: %s", in.Quorum)
+		say(ModifyQuorum, "", in.Quorum)
 		w.Document().Head.HaveQuorum = in.Quorum
 	}
 	if in.Watchdog != "" {
-		say("Setting watchdog: %s", in.Watchdog)
+		say(ModifyWatchdog, "", in.Watchdog)
 		w.Document().Config.Properties = setProperty(w.Document().Config.Properties, "have-watchdog", in.Watchdog)
 	}
 	touch := func(name string) int {
@@ -48,37 +95,37 @@ func Inject(doc *cib.Document, c *model.Cluster, in Injection, now time.Time) (o
 		return w.Node(name, id)
 	}
 	for _, name := range in.Up {
-		say("Bringing node %s online", name)
+		say(ModifyNode, "Online", name)
 		setState(&w.Document().Status.Nodes[touch(name)], "true", "online", "member", "member")
 	}
 	for _, name := range in.Down {
-		say("Taking node %s offline", name)
+		say(ModifyNode, "Offline", name)
 		n := touch(name)
 		w.Forget(n)
 		setState(&w.Document().Status.Nodes[n], "false", "offline", "down", "down")
 	}
 	for _, name := range in.Fail {
-		say("Failing node %s", name)
+		say(ModifyNode, "Failing", name)
 		setState(&w.Document().Status.Nodes[touch(name)], "false", "online", "member", "member")
 	}
 	for _, t := range in.Grant {
-		say("Granting ticket %s", t)
+		say(ModifyTicket, "Granting", t)
 		ticket(w, t).Granted = "true"
 	}
 	for _, t := range in.Revoke {
-		say("Revoking ticket %s", t)
+		say(ModifyTicket, "Revoking", t)
 		ticket(w, t).Granted = "false"
 	}
 	for _, t := range in.Standby {
-		say("Making ticket %s standby", t)
+		say(ModifyTicket, "Standby", t)
 		ticket(w, t).Standby = "true"
 	}
 	for _, t := range in.Activate {
-		say("Activating ticket %s", t)
+		say(ModifyTicket, "Activating", t)
 		ticket(w, t).Standby = "false"
 	}
 	for _, text := range in.Operations {
-		say("Injecting %s into the configuration", text)
+		say(ModifyOperation, "", text)
 		spec, err := ParseOpSpec(text)
 		if err != nil {
 			problems = append(problems, err.Error())
@@ -94,7 +141,7 @@ func Inject(doc *cib.Document, c *model.Cluster, in Injection, now time.Time) (o
 		if spec.RC != 0 && !(probe && spec.RC == 7) {
 			fatal := spec.Task == "stop" || spec.Task == "start" && c.Options.StartFailureFatal
 			for _, inj := range w.AddFailure(n, r.Name(), spec.Task, spec.IntervalMS, fatal, now.Unix()) {
-				say("%s", inj)
+				done = append(done, Modification{Kind: ModifyAttribute, Set: inj})
 			}
 		}
 		injectResult(w, n, r, spec, now)

@@ -37,6 +37,11 @@ func (w *XMLWriter) Close(name string) {
 // Empty writes an element without content.
 func (w *XMLWriter) Empty(name string, attributes ...string) { w.tag(name, attributes, "/>") }
 
+// Text writes an element with text in it.
+func (w *XMLWriter) Text(name, text string) {
+	w.b.WriteString(strings.Repeat("  ", w.depth) + "<" + name + ">" + escaper.Replace(printable(text)) + "</" + name + ">\n")
+}
+
 // Raw inserts elements that were written with the same depth.
 func (w *XMLWriter) Raw(text string) { w.b.WriteString(text) }
 
@@ -97,7 +102,7 @@ func EndResult(w *XMLWriter, code int, message string, errors ...string) {
 		w.Open("status", a...)
 		w.Open("errors")
 		for _, e := range errors {
-			w.b.WriteString(strings.Repeat("  ", w.depth) + "<error>" + escaper.Replace(printable(e)) + "</error>\n")
+			w.Text("error", e)
 		}
 		w.Close("errors")
 		w.Close("status")
@@ -485,9 +490,6 @@ func (x *xmlWriter) clone(r *model.Resource) {
 	a.some("target_role", r.TargetRole)
 	x.Open("clone", a...)
 	for _, child := range r.Children {
-		if child.Removed && !active(child, false) {
-			continue
-		}
 		x.resource(child)
 	}
 	x.Close("clone")

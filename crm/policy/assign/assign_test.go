@@ -383,7 +383,7 @@ func (b *builder) spread() {
 func show(c *model.Cluster, explain []string) string {
 	var out strings.Builder
 	for _, l := range c.Scores {
-		out.WriteString(l.Text + "\n")
+		out.WriteString(l.Text() + "\n")
 	}
 	for _, top := range c.Resources {
 		forPrimitives(top, func(r *model.Resource) {
@@ -407,7 +407,7 @@ func show(c *model.Cluster, explain []string) string {
 				continue
 			}
 			for _, o := range r.Origins[n.Index] {
-				fmt.Fprintf(&out, "origin %s on %s: kind %d %s %s %s\n", id, n.Name, o.Kind, o.ID, text(o.Number), o.Text)
+				fmt.Fprintf(&out, "origin %s on %s: kind %d %s %s %s\n", id, n.Name, o.Kind, o.ID, model.ScoreText(o.Number), o.Text)
 			}
 		}
 	}

@@ -2,27 +2,12 @@ package assign
 
 import (
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/quorate/quorate/crm/cib"
 	"github.com/quorate/quorate/crm/policy/model"
 )
 
-// text writes a score as the field's tools do.
-func text(s int32) string {
-	switch {
-	case s >= model.Infinity:
-		return "INFINITY"
-	case s <= model.MinInfinity:
-		return "-INFINITY"
-	}
-	return strconv.Itoa(int(s))
-}
-
-func (a *assigner) line(parts ...string) {
-	a.c.Scores = append(a.c.Scores, model.ScoreLine{Text: strings.Join(parts, "")})
-}
+func (a *assigner) line(l model.ScoreLine) { a.c.Scores = append(a.c.Scores, l) }
 
 // show writes the score lines of r, in node list order, and with deep those of its descendants
 // (spec/03-assignment.md section 16).
@@ -33,7 +18,7 @@ func (a *assigner) show(label string, r *model.Resource, deep bool) {
 	if !r.Removed {
 		for _, n := range a.c.Nodes {
 			if e := r.Allowed.At(n); e.Present && !e.Hidden {
-				a.line(label, ": ", r.ID, " allocation score on ", n.Name, ": ", text(e.Score))
+				a.line(model.ScoreLine{Kind: model.ScoreOnNode, Function: label, Resource: r.ID, Node: n.Name, Score: e.Score})
 			}
 		}
 	}
@@ -48,21 +33,10 @@ func (a *assigner) showPromotion(r *model.Resource, n *model.Node) {
 	switch {
 	case !a.c.Trace.Scores:
 	case n == nil:
-		a.line(r.ID, " promotion score (inactive): ", text(r.PromotionPriority))
+		a.line(model.ScoreLine{Kind: model.ScorePromotion, Resource: r.ID, Score: r.PromotionPriority})
 	default:
-		a.line(r.ID, " promotion score on ", n.Name, ": ", text(r.PromotionPriority))
+		a.line(model.ScoreLine{Kind: model.ScorePromotion, Resource: r.ID, Node: n.Name, Score: r.PromotionPriority})
 	}
-}
-
-func capacities(list []model.Capacity) string {
-	var b strings.Builder
-	for _, c := range list {
-		b.WriteByte(' ')
-		b.WriteString(c.Name)
-		b.WriteByte('=')
-		b.WriteString(strconv.FormatInt(c.Value, 10))
-	}
-	return b.String()
 }
 
 func (a *assigner) showCapacities(when string) {
@@ -71,14 +45,14 @@ func (a *assigner) showCapacities(when string) {
 	}
 	for _, n := range a.c.Nodes {
 		if n.Kind != model.BundleNode {
-			a.line(when, ": ", n.Name, " capacity:", capacities(n.Utilization))
+			a.line(model.ScoreLine{Kind: model.ScoreCapacity, Function: when, Node: n.Name, Amounts: slices.Clone(n.Utilization)})
 		}
 	}
 }
 
 func (a *assigner) showUtilization(r *model.Resource, n *model.Node) {
 	if a.c.Trace.Utilization && r.Kind == cib.Primitive {
-		a.line("pcmk__assign_resource: ", r.ID, " utilization on ", n.Name, ":", capacities(r.Utilization))
+		a.line(model.ScoreLine{Kind: model.ScoreAssignment, Function: "pcmk__assign_resource", Resource: r.ID, Node: n.Name, Amounts: r.Utilization})
 	}
 }
 

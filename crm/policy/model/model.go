@@ -11,6 +11,8 @@
 package model
 
 import (
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/quorate/quorate/crm/cib"
@@ -96,8 +98,61 @@ type Message struct {
 	Text  string
 }
 
-// ScoreLine is one line of score or utilization output, without indentation or bullet.
-type ScoreLine struct{ Text string }
+// ScoreKind says what a ScoreLine tells.
+type ScoreKind uint8
+
+// Kinds of score lines.
+const (
+	ScoreOnNode     ScoreKind = iota // score of Resource on Node
+	ScorePromotion                   // promotion score of Resource on Node; nil Node = not active
+	ScoreCapacity                    // what Node has, originally or at the end (Function)
+	ScoreAssignment                  // Resource takes Amounts from Node
+)
+
+// ScoreLine is one line of score or utilization output (spec/06-simulation.md section 9).
+type ScoreLine struct {
+	Kind     ScoreKind
+	Function string // word that the line begins with; "" for promotion scores
+	Resource string
+	Node     string // "" of a promotion score: not active
+	Score    int32
+	Amounts  []Capacity
+}
+
+// ScoreText writes a score as the field's tools do.
+func ScoreText(s int32) string {
+	switch {
+	case s >= Infinity:
+		return "INFINITY"
+	case s <= MinInfinity:
+		return "-INFINITY"
+	}
+	return strconv.Itoa(int(s))
+}
+
+// Text returns the line as the field's tools print it, without indentation or bullet.
+func (l *ScoreLine) Text() string {
+	switch l.Kind {
+	case ScorePromotion:
+		if l.Node == "" {
+			return l.Resource + " promotion score (inactive): " + ScoreText(l.Score)
+		}
+		return l.Resource + " promotion score on " + l.Node + ": " + ScoreText(l.Score)
+	case ScoreCapacity:
+		return l.Function + ": " + l.Node + " capacity:" + amounts(l.Amounts)
+	case ScoreAssignment:
+		return l.Function + ": " + l.Resource + " utilization on " + l.Node + ":" + amounts(l.Amounts)
+	}
+	return l.Function + ": " + l.Resource + " allocation score on " + l.Node + ": " + ScoreText(l.Score)
+}
+
+func amounts(list []Capacity) string {
+	var b strings.Builder
+	for _, c := range list {
+		b.WriteString(" " + c.Name + "=" + strconv.FormatInt(c.Value, 10))
+	}
+	return b.String()
+}
 
 // QuorumPolicy is no-quorum-policy.
 type QuorumPolicy uint8
