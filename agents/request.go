@@ -32,6 +32,8 @@ type Request struct {
 	Meta       map[string]string `cbor:"8,keyasint,omitempty"`
 	FeatureSet string            `cbor:"9,keyasint,omitempty"` // crm_feature_set
 	Node       string            `cbor:"10,keyasint,omitempty"`
+	// Sealed has, by name, the stored secrets that parameters refer to (ref:store:NAME), sealed for this node.
+	Sealed map[string][]byte `cbor:"20,keyasint,omitempty"`
 }
 
 // Validate checks names, bounds and characters. A request that passes can be carried out without quoting

@@ -234,6 +234,12 @@ func (c *Client) Note(event string, data map[string]any) error {
 	return c.send(Message{Kind: KindAudit, Record: &Record{Event: event, Data: data}})
 }
 
+// SealKey returns the public key to which stored secrets of this node are sealed.
+func (c *Client) SealKey(ctx context.Context) ([]byte, error) {
+	m, err := c.ask(ctx, Message{Kind: KindSealKey})
+	return m.Data, err
+}
+
 // Head returns the newest audit record that is on disk, for the replicated document.
 func (c *Client) Head(ctx context.Context) (Head, error) {
 	m, err := c.ask(ctx, Message{Kind: KindHead})

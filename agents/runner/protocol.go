@@ -45,6 +45,7 @@ const (
 	KindResult   Kind = 8  // runner: Result
 	KindAnswer   Kind = 9  // runner: Seq, and Data, Refs or Head, or Error
 	KindHead     Kind = 10 // node: Seq; the newest audit record that is on disk
+	KindSealKey  Kind = 11 // node: Seq; answered with Data, the public key that stored secrets are sealed to
 )
 
 // Message is one frame.

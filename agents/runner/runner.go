@@ -281,6 +281,12 @@ func (r *Runner) take(l *link, m Message) error {
 		r.mu.Unlock()
 	case KindMetadata, KindList:
 		return r.query(l, m)
+	case KindSealKey:
+		answer := Message{Kind: KindAnswer, Seq: m.Seq, Data: r.cfg.Secrets.SealKey()}
+		if answer.Data == nil {
+			answer.Error = "this runner has no key for stored secrets"
+		}
+		return l.send(answer)
 	case KindHead:
 		head := r.cfg.Audit.Head()
 		return l.send(Message{Kind: KindAnswer, Seq: m.Seq, Head: &Head{head.Node, head.Seq, head.Hash}})
@@ -337,7 +343,7 @@ func (r *Runner) run(ctx context.Context, req agents.Request) agents.Result {
 	if class == nil {
 		return refuse(agents.StatusNotInstalled, agents.RCNotInstalled, fmt.Sprintf("agents of class %s cannot be run here", req.Agent.Class))
 	}
-	plain, secrets, err := r.cfg.Secrets.Resolve(req.Params)
+	plain, secrets, err := r.cfg.Secrets.Resolve(ctx, req.Params, req.Sealed)
 	if err != nil {
 		return refuse(agents.StatusNoSecrets, agents.RCGeneric, err.Error())
 	}

@@ -522,8 +522,8 @@ func TestSecrets(t *testing.T) {
 		v, found := map[string]string{"ONE": "1", "Q_TWO": "2", "Q_EMPTY": "", "HOME": "/root"}[name]
 		return v, found
 	}
-	plain, secrets, err := s.Resolve(map[string]string{"a": "ref:file:" + dir + "/good", "b": "ref:file:" + dir + "/sub/deep", "c": "ref:credential:cred",
-		"d": "ref:env:ONE", "e": "ref:env:Q_TWO", "f": "plain", "g": "a ref:file:x"})
+	plain, secrets, err := s.Resolve(t.Context(), map[string]string{"a": "ref:file:" + dir + "/good", "b": "ref:file:" + dir + "/sub/deep", "c": "ref:credential:cred",
+		"d": "ref:env:ONE", "e": "ref:env:Q_TWO", "f": "plain", "g": "a ref:file:x"}, nil)
 	if err != nil || !reflect.DeepEqual(plain, map[string]string{"f": "plain", "g": "a ref:file:x"}) {
 		t.Fatalf("Resolve() = %v, %v", plain, err)
 	}
@@ -538,15 +538,15 @@ func TestSecrets(t *testing.T) {
 		"file:" + base + "/outside": "does not lie", "file:" + dir + "/../outside": "shortest form", "file:good": "absolute", "file:" + dir: "does not lie",
 		"file:" + dir + "/loose/file": "others", "file:" + dir + "/fifo": "regular", "file:" + dir + "/sub": "regular",
 		"credential:none": "no such file", "credential:../secrets/good": "not allowed", "env:HOME": "not listed", "env:Q_NONE": "not set", "env:Q_EMPTY": "empty",
-		"exec:rm": "not known", "vault:x": "not known", "file:": "expected", "": "expected", "file": "expected",
+		"exec:rm": "not named in quorated.toml", "vault:x": "not known", "file:": "expected", "": "expected", "file": "expected",
 	} {
-		plain, secrets, err := s.Resolve(map[string]string{"p": "ref:" + ref})
+		plain, secrets, err := s.Resolve(t.Context(), map[string]string{"p": "ref:" + ref}, nil)
 		if !errors.Is(err, ErrSecret) || !strings.Contains(err.Error(), want) || plain != nil || secrets != nil {
 			t.Errorf("%s: Resolve() = %v, %v, want an error with %q", ref, plain, err, want)
 		}
 	}
 	var none *Secrets
-	if _, _, err := none.Resolve(map[string]string{"p": "ref:env:X"}); !errors.Is(err, ErrSecret) {
+	if _, _, err := none.Resolve(t.Context(), map[string]string{"p": "ref:env:X"}, nil); !errors.Is(err, ErrSecret) {
 		t.Errorf("Resolve() without sources = %v", err)
 	}
 	for _, cfg := range []SecretsConfig{{Directories: []string{"x"}}, {Directories: []string{"/"}}, {Directories: []string{"/a/../b"}}, {Credentials: "y"}} {

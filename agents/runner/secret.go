@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,10 +11,12 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/quorate/quorate/agents"
+	"github.com/quorate/quorate/agents/sealed"
 	"github.com/quorate/quorate/agents/subprocess"
 )
 
@@ -34,7 +37,17 @@ type SecretsConfig struct {
 	// Credentials is the directory of ref:credential:NAME, normally $CREDENTIALS_DIRECTORY, which systemd
 	// sets; "" = none.
 	Credentials string
+	// Exec has the programs of ref:exec:NAME with their arguments, by name. They print the secret on standard output, and
+	// must belong to root (without root: or to this user) and be writable by nobody else.
+	Exec map[string][]string
+	// Launcher runs them; nil = there are none.
+	Launcher *subprocess.Launcher
+	// Key opens the secrets of ref:store:NAME; nil = there are none.
+	Key *sealed.Key
 }
+
+// execTimeout bounds a program that gives a secret. An operation that waits for one has its own time after that.
+const execTimeout = 20 * time.Second
 
 // Secrets resolves references at the moment of use. Its methods may be called by several goroutines.
 type Secrets struct {
@@ -50,12 +63,29 @@ func NewSecrets(cfg SecretsConfig) (*Secrets, error) {
 			return nil, fmt.Errorf("directory of secrets %q: must be an absolute path in its shortest form, not /", d)
 		}
 	}
+	for name, command := range cfg.Exec {
+		if err := agents.ValidateName("secret helper", name); err != nil {
+			return nil, err
+		}
+		if len(command) == 0 || !filepath.IsAbs(command[0]) || filepath.Clean(command[0]) != command[0] {
+			return nil, fmt.Errorf("secret helper %s: the program must be named by an absolute path in its shortest form", name)
+		}
+	}
 	return &Secrets{cfg: cfg, owner: subprocess.CurrentOwner(), env: os.LookupEnv}, nil
 }
 
-// Resolve separates parameters from secrets and resolves the latter. One that cannot be resolved is an
-// error for the whole: an agent never runs with an empty secret, or with the reference as its value.
-func (s *Secrets) Resolve(params map[string]string) (plain map[string]string, secrets map[string]agents.Secret, err error) {
+// SealKey is the public key to which stored secrets are sealed; nil = there is none.
+func (s *Secrets) SealKey() []byte {
+	if s == nil || s.cfg.Key == nil {
+		return nil
+	}
+	return s.cfg.Key.Public()
+}
+
+// Resolve separates parameters from secrets and resolves the latter; stored has the sealed ones by name. One that
+// cannot be resolved is an error for the whole: an agent never runs with an empty secret, or with the reference as
+// its value.
+func (s *Secrets) Resolve(ctx context.Context, params map[string]string, stored map[string][]byte) (plain map[string]string, secrets map[string]agents.Secret, err error) {
 	plain = make(map[string]string, len(params))
 	for _, name := range slices.Sorted(maps.Keys(params)) {
 		ref, found := strings.CutPrefix(params[name], SecretPrefix)
@@ -66,7 +96,7 @@ func (s *Secrets) Resolve(params map[string]string) (plain map[string]string, se
 		if s == nil {
 			return nil, nil, fmt.Errorf("parameter %s: %w: no source of secrets is configured", name, ErrSecret)
 		}
-		value, err := s.one(ref)
+		value, err := s.one(ctx, ref, stored)
 		if err != nil {
 			return nil, nil, fmt.Errorf("parameter %s: %w: %w", name, ErrSecret, err)
 		}
@@ -79,7 +109,7 @@ func (s *Secrets) Resolve(params map[string]string) (plain map[string]string, se
 }
 
 // one resolves KIND:NAME.
-func (s *Secrets) one(ref string) (string, error) {
+func (s *Secrets) one(ctx context.Context, ref string, stored map[string][]byte) (string, error) {
 	kind, name, found := strings.Cut(ref, ":")
 	if !found || name == "" {
 		return "", fmt.Errorf("reference %q: expected ref:KIND:NAME", agents.CleanLine(SecretPrefix+ref, agents.MaxNameLength))
@@ -93,8 +123,12 @@ func (s *Secrets) one(ref string) (string, error) {
 		value, err = s.credential(name)
 	case "env":
 		value, err = s.variable(name)
+	case "exec":
+		value, err = s.helper(ctx, name)
+	case "store":
+		value, err = s.stored(name, stored)
 	default:
-		return "", fmt.Errorf("kind %q is not known here: expected file, credential or env", agents.CleanLine(kind, agents.MaxNameLength))
+		return "", fmt.Errorf("kind %q is not known here: expected file, credential, env, exec or store", agents.CleanLine(kind, agents.MaxNameLength))
 	}
 	if err != nil {
 		return "", err
@@ -106,6 +140,54 @@ func (s *Secrets) one(ref string) (string, error) {
 		return "", fmt.Errorf("%s %s has a NUL byte at %d", kind, agents.CleanLine(name, agents.MaxReason), i+1)
 	}
 	return value, nil
+}
+
+// stored opens a secret that was sealed for this node.
+func (s *Secrets) stored(name string, stored map[string][]byte) (string, error) {
+	if err := agents.ValidateName("secret", name); err != nil {
+		return "", err
+	}
+	data, found := stored[name]
+	switch {
+	case s.cfg.Key == nil:
+		return "", errors.New("this runner has no key for stored secrets")
+	case !found:
+		return "", fmt.Errorf("secret %s is not stored for this node: set it with \"crm secret set %s\"", name, name)
+	}
+	value, err := s.cfg.Key.Open(name, data)
+	if err != nil {
+		return "", fmt.Errorf("secret %s: %w", name, err)
+	}
+	return string(value), nil
+}
+
+// helper runs the program that gives a secret. What it writes to standard error may hold the secret and is not shown.
+func (s *Secrets) helper(ctx context.Context, name string) (string, error) {
+	command := s.cfg.Exec[name]
+	if command == nil || s.cfg.Launcher == nil {
+		return "", fmt.Errorf("helper %s is not named in quorated.toml, under [secret-helpers]", agents.CleanLine(name, agents.MaxNameLength))
+	}
+	dir, err := subprocess.NewDirectory(filepath.Dir(command[0]), s.owner, nil)
+	if err != nil {
+		return "", err
+	}
+	program, err := dir.Find(filepath.Base(command[0]))
+	if err != nil {
+		return "", fmt.Errorf("helper %s: %w", name, err)
+	}
+	o, err := s.cfg.Launcher.Exec(ctx, subprocess.Spec{Path: program.Path, Args: command[1:], Timeout: execTimeout, Head: agents.MaxValue + 2,
+		Env: agents.FlattenEnvironment(agents.BaseEnvironment(agents.Host{})), Label: "secret helper " + name})
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("helper %s: %w", name, err)
+	case o.TimedOut:
+		return "", fmt.Errorf("helper %s gave no secret within %v", name, execTimeout)
+	case o.Exit != 0:
+		return "", fmt.Errorf("helper %s ended with code %d", name, o.Exit)
+	case o.Stdout.Total > agents.MaxValue+1:
+		return "", fmt.Errorf("helper %s: more than %d bytes", name, agents.MaxValue)
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(string(o.Stdout.Head), "\n"), "\r"), nil
 }
 
 func (s *Secrets) variable(name string) (string, error) {

@@ -27,6 +27,7 @@ const (
 	MemberStop     Verb = "member:stop" // stop the daemon of this node in order
 	TokenIssue     Verb = "token:issue"
 	TokenRevoke    Verb = "token:revoke"
+	SecretWrite    Verb = "secret:write"    // store and remove secrets that parameters refer to
 	ClusterFeature Verb = "cluster:feature" // raise the feature level
 	ClusterInit    Verb = "cluster:init"    // make or join a cluster on a node that has none
 	AgentRead      Verb = "agent:read"      // metadata and lists of agents
@@ -51,6 +52,7 @@ var Verbs = []struct {
 	{MemberStop, "stop the cluster on this node", false},
 	{TokenIssue, "issue a join token", false},
 	{TokenRevoke, "revoke a join token", false},
+	{SecretWrite, "store and remove secrets", false},
 	{ClusterFeature, "raise the feature level", false},
 	{ClusterInit, "make or join a cluster", false},
 	{AgentRead, "read agents' metadata", true},

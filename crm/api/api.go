@@ -72,6 +72,8 @@ var EntryVerbs = map[command.Kind]acl.Verb{
 	command.KindMemberRemove: acl.MemberRemove,
 	command.KindTokenDrop:    acl.TokenRevoke,
 	command.KindFeature:      acl.ClusterFeature,
+	command.KindSecretSet:    acl.SecretWrite,
+	command.KindSecretDrop:   acl.SecretWrite,
 }
 
 // MaxBody is the largest request body in bytes: a document of 5,000 resources fits several times.

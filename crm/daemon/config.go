@@ -58,12 +58,14 @@ type Config struct {
 	// Bind maps a link's name to the address to listen on, where it differs from the node's address on it
 	// (behind address translation).
 	Bind map[string]string `toml:"bind"`
+	// SecretHelpers are the programs of ref:exec:NAME, with their arguments, by name.
+	SecretHelpers map[string][]string `toml:"secret-helpers"`
 	// LogLevel is error, warn, info (default), debug or trace.
 	LogLevel string `toml:"log-level"`
 }
 
 // keys of the configuration file, for the nearest valid name.
-var configKeys = []string{"user", "read-group", "agent-dirs", "fence-dirs", "init-dir", "tool-dir", "bind", "log-level"}
+var configKeys = []string{"user", "read-group", "agent-dirs", "fence-dirs", "init-dir", "tool-dir", "bind", "secret-helpers", "log-level"}
 
 // LoadConfig reads quorated.toml. A missing file gives the defaults. The file must belong to root or the
 // daemon's own user and must not be writable by others; an unknown key, a wrong type or a relative path is an

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -115,7 +116,7 @@ func openInstance(p Paths, cfg *Config, log hclog.Logger, client *runner.Client,
 		return nil, err
 	}
 	d.loop = newLoop(n, rlog, d.log, started)
-	d.loop.run, d.loop.incarnation = client, incarnation
+	d.loop.run, d.loop.incarnation, d.loop.name = client, incarnation, d.name
 	d.loop.onDecision = d.record
 	if d.net, err = newNetwork(d, known); err != nil {
 		return nil, err
@@ -177,6 +178,8 @@ const epochTime = time.Hour
 func (d *instance) runRounds(ctx context.Context) {
 	round := time.NewTicker(roundTime)
 	defer round.Stop()
+	key := time.NewTimer(0)
+	defer key.Stop()
 	epoch := time.NewTicker(epochTime)
 	defer epoch.Stop()
 	for {
@@ -189,8 +192,13 @@ func (d *instance) runRounds(ctx context.Context) {
 			d.net.again()
 			d.round()
 			d.vouch(ctx)
+			d.publishKey(ctx)
 		case <-d.rounds:
 			d.round()
+		case <-key.C:
+			if !d.publishKey(ctx) {
+				key.Reset(time.Second)
+			}
 		}
 	}
 }
@@ -247,6 +255,28 @@ func (d *instance) vouch(ctx context.Context) {
 	if err != nil && ctx.Err() == nil {
 		d.log.Debug("head of the audit log", "error", err)
 	}
+}
+
+// publishKey tells the cluster the public key to which secrets for this node are sealed. It reports whether the cluster
+// knows it.
+func (d *instance) publishKey(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, auditTimeout)
+	defer cancel()
+	key, err := d.client.SealKey(ctx)
+	if err != nil {
+		d.log.Debug("key of stored secrets", "error", err)
+		return false
+	}
+	s, err := d.loop.State(ctx, false)
+	if err != nil {
+		return false
+	}
+	m := s.Member(d.name)
+	if m == nil || bytes.Equal(m.Seal, key) {
+		return m != nil
+	}
+	_, out, err := d.loop.Propose(ctx, &command.Entry{Kind: command.KindMemberUpdate, Actor: "cluster", MemberUpdate: &command.MemberUpdate{Name: d.name, Seal: key}})
+	return err == nil && out.Err == nil
 }
 
 // note writes an audit record. It does not wait for it.
@@ -386,6 +416,10 @@ func (d *instance) propose(ctx context.Context, e *command.Entry) (uint64, comma
 		data["name"] = e.ConfirmDown.Node
 	case e.Forget != nil:
 		data["resource"], data["name"] = e.Forget.Resource, e.Forget.Node
+	case e.SecretSet != nil:
+		data["secret"] = e.SecretSet.Name
+	case e.SecretDrop != nil:
+		data["secret"] = e.SecretDrop.Name
 	case e.TokenDrop != nil:
 		data["token"] = e.TokenDrop.ID
 	}

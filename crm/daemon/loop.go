@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/quorate/quorate/agents"
+	"github.com/quorate/quorate/agents/runner"
 	"github.com/quorate/quorate/crm/api/server"
 	"github.com/quorate/quorate/crm/controller"
 	"github.com/quorate/quorate/crm/node"
@@ -51,6 +53,7 @@ type loop struct {
 	hc          hclog.Logger
 	start       time.Time
 	incarnation membership.Incarnation
+	name        string // of this node
 	in          chan func()
 	quit        chan struct{} // closed when the loop has ended
 	failed      chan error    // has room for the one error that ends the loop
@@ -223,6 +226,7 @@ func (l *loop) output(ctx context.Context, group *sync.WaitGroup, saves chan<- r
 			}
 		}
 		for _, req := range out.Start {
+			attachSecrets(&req, l.n.State(), l.name)
 			if err := l.run.Start(req); err != nil {
 				l.n.RunFinished(l.now(), time.Now(), agents.Refused(req, agents.StatusError, agents.RCGeneric, err.Error()))
 			}
@@ -254,6 +258,22 @@ func (l *loop) output(ctx context.Context, group *sync.WaitGroup, saves chan<- r
 		}
 	}
 	return nil
+}
+
+// attachSecrets adds the stored secrets that the parameters of a request refer to. The runner opens them.
+func attachSecrets(req *agents.Request, s *command.State, node string) {
+	for _, value := range req.Params {
+		name, found := strings.CutPrefix(value, runner.SecretPrefix+"store:")
+		if !found {
+			continue
+		}
+		if sec := s.Secret(name); sec != nil && sec.For(node) != nil {
+			if req.Sealed == nil {
+				req.Sealed = map[string][]byte{}
+			}
+			req.Sealed[name] = sec.For(node)
+		}
+	}
 }
 
 // endIdentity marks the log so that this raft id never votes again, when the cluster refuses it.

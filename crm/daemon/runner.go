@@ -21,6 +21,7 @@ import (
 	"github.com/quorate/quorate/agents/lsb"
 	"github.com/quorate/quorate/agents/ocf"
 	"github.com/quorate/quorate/agents/runner"
+	"github.com/quorate/quorate/agents/sealed"
 	"github.com/quorate/quorate/agents/service"
 	"github.com/quorate/quorate/agents/subprocess"
 	"github.com/quorate/quorate/agents/systemd"
@@ -268,8 +269,13 @@ func newRunner(p Paths, cfg *Config, launcher *subprocess.Launcher, log *audit.L
 		return nil, err
 	}
 	units := systemd.New(systemd.Config{})
+	sealKey, err := openSealKey(p)
+	if err != nil {
+		return nil, err
+	}
 	secrets, err := runner.NewSecrets(runner.SecretsConfig{Directories: []string{filepath.Join(p.Etc, "secrets")},
-		Credentials: os.Getenv("CREDENTIALS_DIRECTORY"), Environment: []string{"QUORATE_SECRET_*"}})
+		Credentials: os.Getenv("CREDENTIALS_DIRECTORY"), Environment: []string{"QUORATE_SECRET_*"},
+		Exec: cfg.SecretHelpers, Launcher: launcher, Key: sealKey})
 	if err != nil {
 		return nil, err
 	}
@@ -281,30 +287,12 @@ func newRunner(p Paths, cfg *Config, launcher *subprocess.Launcher, log *audit.L
 // openAudit opens the audit log; its signing key is made at the first start.
 func openAudit(p Paths) (*audit.Log, error) {
 	name := filepath.Join(p.runnerDir(), "audit.key")
-	if info, err := os.Lstat(name); err == nil {
-		if err := checkOwned(name, info); err != nil {
-			return nil, err
-		}
-		if info.Mode().Perm()&0o077 != 0 || !info.Mode().IsRegular() {
-			return nil, fmt.Errorf("%s has mode %v: it must be a file that nobody else can read; use chmod 600, and \"crm audit verify\" on the others, since somebody may have read the key", name, info.Mode())
-		}
-	}
-	seed, err := os.ReadFile(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		seed = make([]byte, ed25519.SeedSize)
-		if _, err := rand.Read(seed); err != nil {
-			return nil, err
-		}
-		f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY|syscall.O_NOFOLLOW, 0o600)
-		if err != nil {
-			return nil, err
-		}
-		_, err = f.Write(seed)
-		err = errors.Join(err, f.Sync(), f.Close())
-		if err != nil {
-			return nil, err
-		}
-	} else if err != nil {
+	seed, err := runnerKey(name, func() ([]byte, error) {
+		seed := make([]byte, ed25519.SeedSize)
+		_, err := rand.Read(seed)
+		return seed, err
+	})
+	if err != nil {
 		return nil, err
 	}
 	if len(seed) != ed25519.SeedSize {
@@ -315,6 +303,53 @@ func openAudit(p Paths) (*audit.Log, error) {
 		return nil, err
 	}
 	return audit.Open(audit.Config{Dir: filepath.Join(p.runnerDir(), "audit"), Node: hostname, Key: ed25519.NewKeyFromSeed(seed)})
+}
+
+// openSealKey opens the key of stored secrets, which is made at the first start.
+func openSealKey(p Paths) (*sealed.Key, error) {
+	name := filepath.Join(p.runnerDir(), "secrets.key")
+	raw, err := runnerKey(name, func() ([]byte, error) {
+		key, err := sealed.NewKey()
+		if err != nil {
+			return nil, err
+		}
+		return key.Bytes()
+	})
+	if err != nil {
+		return nil, err
+	}
+	key, err := sealed.ParseKey(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: put it back from a backup, or remove it for a new one and set the stored secrets again", name, err)
+	}
+	return key, nil
+}
+
+// runnerKey reads a key file of the runner, or makes it.
+func runnerKey(name string, draw func() ([]byte, error)) ([]byte, error) {
+	info, err := os.Lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		key, err := draw()
+		if err != nil {
+			return nil, err
+		}
+		f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY|syscall.O_NOFOLLOW, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		_, err = f.Write(key)
+		return key, errors.Join(err, f.Sync(), f.Close())
+	case err != nil:
+		return nil, err
+	}
+	if err := checkOwned(name, info); err != nil {
+		return nil, err
+	}
+	if info.Mode().Perm()&0o077 != 0 || !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s has mode %v: it must be a file that nobody else can read; use chmod 600, and think of who may have read the key", name, info.Mode())
+	}
+	return os.ReadFile(name)
 }
 
 func newLogger(name string, cfg *Config) hclog.Logger {

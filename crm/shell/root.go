@@ -9,6 +9,7 @@ func root() *level {
 		{name: "resource", aliases: []string{"rsc"}, help: "level: start, stop, move and clean up resources", level: resourceLevel},
 		{name: "configure", aliases: []string{"cfg", "conf"}, help: "level: edit the configuration", level: configureLevel},
 		{name: "audit", help: "level: the record of who did what on this node", level: auditLevel},
+		{name: "secret", help: "level: secrets that parameters refer to", level: secretLevel},
 		{name: "ra", help: "level: agents and their parameters", level: raLevel},
 		{name: "maintenance", help: "level: stop managing the whole cluster for a while", level: maintenanceLevel},
 		{name: "cib", help: "level: look at the document itself", level: cibLevel},

@@ -172,6 +172,16 @@ func (n *State) apply(e *Entry, out *Outcome) error {
 		return n.tickets(e.Tickets, out)
 	case KindFeature:
 		return n.raiseFeature(e.Feature)
+	case KindSecretSet:
+		if e.SecretSet == nil {
+			return missing
+		}
+		return n.secretSet(*e.SecretSet, e.Actor, e.Time)
+	case KindSecretDrop:
+		if e.SecretDrop == nil {
+			return missing
+		}
+		return n.secretDrop(e.SecretDrop.Name)
 	case KindAuditHead:
 		if e.AuditHead == nil || e.Origin == "" {
 			return missing

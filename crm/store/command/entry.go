@@ -30,6 +30,8 @@ const (
 	KindFeature      Kind = 14
 	KindAuditHead    Kind = 15
 	KindMemberUpdate Kind = 16 // key, feature level of a member
+	KindSecretSet    Kind = 30
+	KindSecretDrop   Kind = 31
 )
 
 // Entry is one log entry. Exactly the body of its kind is set.
@@ -58,6 +60,8 @@ type Entry struct {
 	Feature      uint32            `cbor:"23,keyasint,omitempty"`
 	AuditHead    *AuditHead        `cbor:"24,keyasint,omitempty"`
 	MemberUpdate *MemberUpdate     `cbor:"25,keyasint,omitempty"`
+	SecretSet    *Secret           `cbor:"40,keyasint,omitempty"`
+	SecretDrop   *SecretDrop       `cbor:"41,keyasint,omitempty"`
 }
 
 // Bootstrap makes the cluster: its identity, its CA and its first member.
@@ -91,6 +95,7 @@ type MemberUpdate struct {
 	Name    string `cbor:"1,keyasint"`
 	Key     []byte `cbor:"2,keyasint,omitempty"`
 	Feature uint32 `cbor:"3,keyasint,omitempty"`
+	Seal    []byte `cbor:"20,keyasint,omitempty"` // see Member.Seal
 }
 
 // TokenDrop revokes a token.

@@ -136,6 +136,7 @@ func (n *State) memberRemove(name string, out *Outcome) error {
 	d.Status.Nodes = slices.DeleteFunc(slices.Clone(d.Status.Nodes), func(x cib.NodeState) bool { return x.Name == name })
 	n.Document = &d
 	n.dropPending(func(p *Pending) bool { return p.Node == name }, out)
+	n.unseal(name)
 	n.dropAttributes(name)
 	n.touch(cib.ObjectKey("node", name))
 	out.MembersChanged, out.ConfigChanged, out.DecisionNeeded = true, true, true
@@ -177,6 +178,9 @@ func (n *State) memberUpdate(u *MemberUpdate, out *Outcome) error {
 	if len(u.Key) > 0 {
 		m.Key = u.Key
 		out.MembersChanged = true
+	}
+	if len(u.Seal) > 0 {
+		m.Seal = u.Seal
 	}
 	if u.Feature > 0 {
 		if u.Feature < n.Feature {

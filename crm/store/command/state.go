@@ -77,6 +77,8 @@ type State struct {
 	// Orphans are actions that a process of a node was given and never answered. The runner outlives the process
 	// and keeps the result; the next process hands it in, and it counts once.
 	Orphans []Pending `cbor:"40,keyasint,omitempty"`
+	// Secrets are those of ref:store:NAME, by name; only the runners of the nodes named in each can open it.
+	Secrets []Secret `cbor:"41,keyasint,omitempty"`
 
 	// Attributes has what the document does not show of transient node attributes, sorted by name.
 	Attributes []AttributeState `cbor:"50,keyasint,omitempty"`
@@ -97,6 +99,8 @@ type Member struct {
 	Boot        string `cbor:"8,keyasint,omitempty"`
 	Online      bool   `cbor:"9,keyasint,omitempty"`
 	Joined      uint64 `cbor:"10,keyasint"` // index of the entry that added it
+	// Seal is the public key of the node's runner, to which secrets are sealed; empty until it was told.
+	Seal []byte `cbor:"20,keyasint,omitempty"`
 }
 
 // Token is an open join token; its secret is known only as a hash.

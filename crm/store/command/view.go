@@ -49,8 +49,8 @@ func PolicyDocument(s *State, leader string) *cib.Document {
 	return &d
 }
 
-// Public returns the state without what clients need not see: hashes of tokens, and the content of older revisions,
-// which At has; of that only whether it is kept.
+// Public returns the state without what clients need not see: hashes of tokens, sealed secrets, and the content of
+// older revisions, which At has; of that only whether it is kept.
 func (s *State) Public() *State {
 	p := *s
 	p.Tokens = make([]Token, len(s.Tokens))
@@ -65,6 +65,15 @@ func (s *State) Public() *State {
 		c.Kept = kept
 		kept = kept && len(c.Undo) > 0
 		c.Undo = nil
+	}
+	p.Secrets = make([]Secret, len(s.Secrets))
+	for i, sec := range s.Secrets {
+		sealed := make([]Sealed, len(sec.Sealed))
+		for j := range sec.Sealed {
+			sealed[j].Node = sec.Sealed[j].Node
+		}
+		sec.Sealed = sealed
+		p.Secrets[i] = sec
 	}
 	return &p
 }
