@@ -36,7 +36,10 @@ type cluster struct {
 }
 
 // open loads the document. The returned function ends the work.
-func open() (*cluster, func(), error) {
+func open() (*cluster, func(), error) { return openWith(false) }
+
+// openWith is open, or with stale what this node has without asking the leader.
+func openWith(stale bool) (*cluster, func(), error) {
 	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	c := &cluster{ctx: ctx}
 	if file := os.Getenv("CIB_file"); file != "" {
@@ -45,7 +48,11 @@ func open() (*cluster, func(), error) {
 		c.client = client.New(client.Socket(os.Getenv))
 		c.backend = &editor.Live{Client: c.client}
 	}
-	snap, err := c.backend.Load(ctx)
+	load := c.backend.Load
+	if live, ok := c.backend.(*editor.Live); ok && stale {
+		load = func(ctx context.Context) (*editor.Snapshot, error) { return live.Fetch(ctx, true) }
+	}
+	snap, err := load(ctx)
 	if err != nil {
 		cancel()
 		if errors.Is(err, editor.ErrNoCluster) {
@@ -177,6 +184,9 @@ func (c *cluster) change(message string, edit func(doc *cib.Document) error) err
 	return err
 }
 
+// toolVersion is the version of Pacemaker whose tools these are like; programs that drive them ask for it.
+const toolVersion = "2.1.5"
+
 // frame is the frame of a tool: it prints errors in the manner of the tools and knows --help and --version.
 type frame struct {
 	name string
@@ -189,23 +199,8 @@ func (f *frame) fail(code int, format string, a ...any) int {
 	return code
 }
 
-// failed reports an error of the work itself with its exit code.
-func (f *frame) failed(err error) int {
-	var e *client.Error
-	switch {
-	case errors.Is(err, errNotSet):
-		return f.fail(exitNoSuch, "%v", err)
-	case errors.Is(err, client.ErrNotRunning):
-		return f.fail(exitNotConnected, "%v", err)
-	case errors.As(err, &e) && e.Reply.Code == api.CodeDenied:
-		return f.fail(exitNoPermission, "%v", err)
-	case errors.As(err, &e) && e.Reply.Code == api.CodeNoQuorum:
-		return f.fail(exitTimeout, "%v", err)
-	case os.IsNotExist(err):
-		return f.fail(exitNoInput, "%v", err)
-	}
-	return f.fail(exitError, "%v", err)
-}
+// failed reports an error of the work itself and returns its exit code.
+func (f *frame) failed(err error) int { return f.fail(exitCode(err), "%v", err) }
 
 // parse reads the options; done says that the tool has ended with the code.
 func (f *frame) parse(args []string, options []option) (rest []string, code int, done bool) {
@@ -213,6 +208,8 @@ func (f *frame) parse(args []string, options []option) (rest []string, code int,
 	verbose := func(string) error { return nil }
 	options = append(options, option{short: 'V', long: "verbose", help: "accepted; messages are complete anyway", set: verbose},
 		option{short: 'h', long: "help", help: "show this help", set: flag(&help)},
+		option{long: "help-all", help: "the same as --help", set: flag(&help)},
+		option{short: '?', help: "the same as --help", set: flag(&help)},
 		option{short: '$', long: "version", help: "show the version", set: flag(&ver)})
 	rest, err := parse(args, options)
 	switch {
@@ -222,7 +219,7 @@ func (f *frame) parse(args []string, options []option) (rest []string, code int,
 		io.WriteString(f.io.Out, f.name+": "+f.what+"\n\nUsage: "+f.name+" [OPTION...]\n\n"+usage(options))
 		return nil, exitOK, true
 	case ver:
-		fmt.Fprintln(f.io.Out, "Quorate", version.Version)
+		fmt.Fprintf(f.io.Out, "Pacemaker %s (Quorate %s)\n", toolVersion, version.Version)
 		return nil, exitOK, true
 	}
 	return rest, 0, false

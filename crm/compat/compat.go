@@ -7,23 +7,6 @@ import (
 	"path/filepath"
 )
 
-// Exit codes of the tools, as Pacemaker documents them.
-const (
-	exitOK           = 0
-	exitError        = 1
-	exitUsage        = 64
-	exitDataErr      = 65
-	exitNoInput      = 66
-	exitUnavailable  = 69
-	exitIOErr        = 74
-	exitConfig       = 78
-	exitNotConnected = 102
-	exitCantCreate   = 73
-	exitNoPermission = 4
-	exitTimeout      = 124
-	exitNoSuch       = 105
-)
-
 // IO is where a tool reads and writes.
 type IO struct {
 	In       io.Reader
@@ -38,6 +21,7 @@ var tools = map[string]tool{
 	"cibadmin":      cibAdmin,
 	"crm_attribute": crmAttribute,
 	"crm_master":    crmMaster,
+	"crm_mon":       crmMon,
 	"crm_node":      crmNode,
 	"crm_simulate":  Simulate,
 }

@@ -11,7 +11,7 @@ type option struct {
 	short byte   // 0 = none
 	long  string // "" = none
 	value bool   // takes a value
-	// optional says that a value may only be attached ("--opt=value"), and may be missing.
+	// optional says that a value may be missing: it is attached, or the next argument if that is no option.
 	optional bool
 	help     string
 	arg      string // name of the value in the help
@@ -47,6 +47,10 @@ func parse(args []string, options []option) (rest []string, err error) {
 				}
 				value = args[i]
 			}
+			if o.optional && !attached && i+1 < len(args) && !strings.HasPrefix(args[i+1], "-") {
+				i++
+				value = args[i]
+			}
 			if err := o.set(value); err != nil {
 				return nil, &usageError{fmt.Sprintf("option '--%s': %v", o.long, err)}
 			}
@@ -57,20 +61,19 @@ func parse(args []string, options []option) (rest []string, err error) {
 					return nil, &usageError{fmt.Sprintf("unknown option '-%c'", a[j])}
 				}
 				value := ""
-				if o.value {
+				if o.value || o.optional {
 					value = a[j+1:]
-					if value == "" {
+					if value == "" && i+1 < len(args) && (o.value || !strings.HasPrefix(args[i+1], "-")) {
 						i++
-						if i >= len(args) {
-							return nil, &usageError{fmt.Sprintf("option '-%c' needs a value", o.short)}
-						}
 						value = args[i]
+					} else if value == "" && o.value {
+						return nil, &usageError{fmt.Sprintf("option '-%c' needs a value", o.short)}
 					}
 				}
 				if err := o.set(value); err != nil {
 					return nil, &usageError{fmt.Sprintf("option '-%c': %v", o.short, err)}
 				}
-				if o.value {
+				if o.value || o.optional {
 					break
 				}
 			}
@@ -127,8 +130,11 @@ func usage(options []option) string {
 		if o.long != "" {
 			left += "--" + o.long
 		}
-		if o.value {
+		switch {
+		case o.value:
 			left += "=" + o.arg
+		case o.optional && o.arg != "":
+			left += "[=" + o.arg + "]"
 		}
 		fmt.Fprintf(&b, "%-34s %s\n", left, o.help)
 	}

@@ -208,7 +208,33 @@ func (p *printer) summary() {
 		line += fmt.Sprintf(" (%d BLOCKED from further action due to failure)", blocked)
 	}
 	p.item(1, line)
+	if p.o.Settings {
+		p.settings()
+	}
 	p.b.WriteString(MaintenanceText(c))
+}
+
+// settings writes the cluster options that matter most.
+func (p *printer) settings() {
+	word := func(on bool, yes, no string) string {
+		if on {
+			return yes
+		}
+		return no
+	}
+	o := &p.c.Options
+	p.item(1, "STONITH of failed nodes "+word(o.FencingEnabled, "enabled", "disabled"))
+	p.item(1, "Cluster is "+word(o.Symmetric, "symmetric", "asymmetric"))
+	policy := "Stop ALL resources"
+	switch o.QuorumPolicy {
+	case model.QuorumIgnore:
+		policy = "Ignore"
+	case model.QuorumFreeze:
+		policy = "Freeze resources"
+	case model.QuorumDemote:
+		policy = "Demote promotable resources and stop all other resources"
+	}
+	p.item(1, "No quorum policy: "+policy)
 }
 
 // MaintenanceText is the banner that says that the cluster does not do its work; "" = it does.

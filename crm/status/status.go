@@ -19,11 +19,14 @@ import (
 	"github.com/quorate/quorate/crm/policy/values"
 )
 
-// Options select what is shown. Nodes and resources are shown always (but see Only).
+// Options select what is shown.
 type Options struct {
 	Depth   int  // of the section headers; 0 = not indented
 	Pending bool // show operations that are under way, as for the present state
 	Sparse  bool // no section without content
+
+	NoNodes, NoResources bool // leave these sections out
+	Settings             bool // in the summary: the cluster options that matter most
 
 	// How nodes and resources are shown.
 	ByNode     bool // resources below the node where they are active
@@ -76,8 +79,12 @@ func Write(w io.Writer, c *model.Cluster, o Options) error {
 // Text returns the state of the cluster as text.
 func Text(c *model.Cluster, o Options) string {
 	p := &printer{c: c, o: o}
-	p.nodes()
-	p.resources()
+	if !o.NoNodes {
+		p.nodes()
+	}
+	if !o.NoResources {
+		p.resources()
+	}
 	if o.Attributes {
 		p.attributes()
 	}

@@ -115,7 +115,7 @@ func EndResult(w *XMLWriter, code int, message string, errors ...string) {
 // ActiveOnly, Brief, Detail and Sparse mean nothing here.
 func XML(c *model.Cluster, o Options) string {
 	x := &xmlWriter{XMLWriter: NewXML(o.Depth), c: c, o: o}
-	if len(c.Nodes) > 0 {
+	if len(c.Nodes) > 0 && !o.NoNodes {
 		x.Open("nodes")
 		for _, n := range c.Nodes {
 			if o.Only.node(n) {
@@ -124,7 +124,9 @@ func XML(c *model.Cluster, o Options) string {
 		}
 		x.Close("nodes")
 	}
-	x.resources()
+	if !o.NoResources {
+		x.resources()
+	}
 	if o.Attributes {
 		x.nodeAttributes()
 	}
