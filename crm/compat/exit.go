@@ -107,23 +107,32 @@ func exitText(code int) string {
 	return c.text
 }
 
-// codeError is an error with the exit code that it has.
+// codeError is an error with the exit code of the tool. A nil err means that everything was said already.
 type codeError struct {
 	code int
-	text string
+	err  error
 }
 
-func (e *codeError) Error() string { return e.text }
+func (e *codeError) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+func (e *codeError) Unwrap() error { return e.err }
 
 func coded(code int, format string, a ...any) error {
-	return &codeError{code, fmt.Sprintf(format, a...)}
+	return &codeError{code, fmt.Errorf(format, a...)}
 }
 
-// exitCode is the exit code for an error of the work itself.
+// exitCode is what a tool ends with after err.
 func exitCode(err error) int {
 	var e *client.Error
 	var c *codeError
 	switch {
+	case err == nil:
+		return exitOK
 	case errors.As(err, &c):
 		return c.code
 	case errors.Is(err, errNotSet):

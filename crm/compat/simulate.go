@@ -1,7 +1,6 @@
 package compat
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -135,36 +134,6 @@ func Simulate(stdio IO, args []string) int {
 		err = s.run(doc)
 	}
 	return s.report.end(err)
-}
-
-// codeError is an error with the exit code of the tool. A nil err means that everything was said already.
-type codeError struct {
-	code int
-	err  error
-}
-
-func (e *codeError) Error() string {
-	if e.err == nil {
-		return ""
-	}
-	return e.err.Error()
-}
-func (e *codeError) Unwrap() error { return e.err }
-
-func coded(code int, format string, a ...any) error {
-	return &codeError{code, fmt.Errorf(format, a...)}
-}
-
-// exitCode is what the tool ends with after err.
-func exitCode(err error) int {
-	var e *codeError
-	switch {
-	case err == nil:
-		return exitOK
-	case errors.As(err, &e):
-		return e.code
-	}
-	return exitError
 }
 
 // simulateReport is where the sections of a simulation go.

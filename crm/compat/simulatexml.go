@@ -14,14 +14,6 @@ import (
 	"github.com/quorate/quorate/crm/transition"
 )
 
-// exitWords describe the exit codes, as the field's tools do.
-var exitWords = map[int]string{
-	exitOK: "OK", exitError: "Error occurred", exitNoPermission: "Insufficient privileges", exitUsage: "Incorrect usage",
-	exitDataErr: "Invalid data given", exitNoInput: "Input file not available", exitUnavailable: "Necessary service unavailable",
-	exitCantCreate: "Cannot create output file", exitIOErr: "I/O error occurred", exitConfig: "Invalid configuration",
-	exitNotConnected: "Not connected", exitNoSuch: "No such object", exitTimeout: "Timeout occurred",
-}
-
 // xmlReport collects a simulation as XML, in the shape of Pacemaker's API schema (status.APIVersion).
 type xmlReport struct {
 	out      io.Writer
@@ -240,7 +232,7 @@ func (x *xmlReport) end(err error) int {
 		problems = append(problems, "crm_simulate: "+err.Error())
 	}
 	code := exitCode(err)
-	status.EndResult(x.w, code, exitWords[code], problems...)
+	status.EndResult(x.w, code, exitText(code), problems...)
 	if _, werr := io.WriteString(x.out, x.w.String()); werr != nil && code == exitOK {
 		return exitIOErr
 	}

@@ -41,7 +41,7 @@ func (c *cluster) view() (*model.Cluster, error) {
 		doc, quorate = command.PolicyDocument(c.state, leader), leader != ""
 		describe(doc, c.state)
 	}
-	m, err := policy.State(policy.Input{Document: doc, Now: time.Now(), Quorate: quorate, Sanitized: true})
+	m, err := policy.Read(policy.Input{Document: doc, Now: time.Now(), Quorate: quorate, Sanitized: true})
 	if err != nil {
 		return nil, err
 	}
