@@ -81,10 +81,13 @@ type peer struct {
 	elsewhere   bool // silent here, but heard by others
 	elsewhereAt Instant
 
-	state  State
-	cause  Cause
-	since  Instant
-	losses int
+	state State
+	cause Cause
+	since Instant
+
+	apart   bool // lives outside of the set that goes on, since apartAt
+	apartAt Instant
+	losses  int
 
 	route    LinkID
 	hasRoute bool
@@ -751,29 +754,35 @@ func (c *Core) isolate() ([]NodeID, bool) {
 	}
 	var ids []NodeID
 	for _, p := range c.peers {
-		switch p.state {
-		case Unknown, Lost, Left:
+		if !c.outside(p) {
+			p.apart = false
 			continue
-		case Suspect:
-			if p.cause == Silence || p.cause == Reset {
-				continue // wait for what it turns to
-			}
-		case Reachable:
-			if !p.twoWay {
-				continue
-			}
 		}
-		if !slices.Contains(c.best, p.id) && !c.joining(p) {
+		if !p.apart {
+			p.apart, p.apartAt = true, c.now
+		}
+		if c.now.Sub(p.apartAt) >= max(c.joinTime(p), 3*p.cfg.Dead) {
 			ids = append(ids, p.id)
 		}
 	}
 	return ids, false
 }
 
-// joining reports whether the peer has been heard for so short a time that its connections with others may
-// still be in the making.
-func (c *Core) joining(p *peer) bool {
-	return p.state == Reachable && c.now.Sub(p.since) < c.joinTime(p)
+// outside reports whether a peer that lives cannot work with those who should go on together.
+func (c *Core) outside(p *peer) bool {
+	switch p.state {
+	case Unknown, Lost, Left:
+		return false
+	case Suspect:
+		if p.cause == Silence || p.cause == Reset {
+			return false // wait for what it turns to
+		}
+	case Reachable:
+		if !p.twoWay {
+			return false
+		}
+	}
+	return !slices.Contains(c.best, p.id)
 }
 
 // connectTime is how long the connections between two nodes may take to come about after one of them got

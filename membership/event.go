@@ -168,7 +168,7 @@ type View struct {
 	Together []NodeID
 	// Isolate are members outside of Together that may be alive: a partial fault keeps them from working
 	// with all of those. They are to be fenced before what runs on them starts elsewhere. It is empty until
-	// the matrix has been the same for a while, and never names a node that is Lost, Left or Unknown: those
+	// a member has been outside for five seconds, since it can still be asked and nothing hurries, and never names a node that is Lost, Left or Unknown: those
 	// are told by their states.
 	Isolate []NodeID
 	// Outside: there is such a set, for long enough, and this node is not in it.

@@ -35,6 +35,7 @@ type Member struct {
 	soloNumber int
 	soloRuns   map[command.ActionID]command.Pending
 	quiet      bool // alone, and nothing was left to stop when it last looked
+	stuck      bool // alone, and something could not be stopped
 
 	do     []command.Pending
 	newest command.ActionID
@@ -51,7 +52,7 @@ func NewMember(cfg MemberConfig, now time.Duration) *Member {
 // LeaderHeard tells that a leader with quorum was heard at now.
 func (m *Member) LeaderHeard(now time.Duration) {
 	m.lastLeader = now
-	m.alone = false
+	m.alone, m.stuck = false, false
 }
 
 // SetQuorumTimeout changes how long the node goes on without having heard a leader.
@@ -155,6 +156,7 @@ func (m *Member) Finished(id command.ActionID, r command.Result) {
 	if p, solo := m.soloRuns[id]; solo {
 		delete(m.soloRuns, id)
 		r.Local = &p
+		m.stuck = m.stuck || p.Task == "stop" && (r.Status != command.StatusDone || r.RC != p.ExpectedRC)
 	}
 	m.outbox = append(m.outbox, r)
 	m.sent = false
@@ -168,8 +170,9 @@ func (m *Member) Changed(key command.RecurringKey, r command.Result) {
 	m.sent = false
 }
 
-// Quiet reports whether the node is alone and runs nothing any more that it should stop.
-func (m *Member) Quiet() bool { return m.alone && m.quiet && len(m.soloRuns) == 0 }
+// Quiet reports whether the node is alone and runs nothing any more that it should stop. A stop that failed is for the
+// others to settle: they must not be told that the node has left in order.
+func (m *Member) Quiet() bool { return m.alone && m.quiet && !m.stuck && len(m.soloRuns) == 0 }
 
 // maxResults bounds the results of one log entry.
 const maxResults = 256

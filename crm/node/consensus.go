@@ -3,7 +3,6 @@ package node
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -124,8 +123,7 @@ func (c *consensus) restore(s *raftpb.Snapshot) error {
 func (c *consensus) refresh(now membership.Instant, r *replica.Role) {
 	if r != nil {
 		if r.Leader != c.role.Leader || r.Term != c.role.Term {
-			c.fresh = false
-			c.barrier = replica.RequestID{}
+			c.stale()
 		}
 		c.role = *r
 	}
@@ -139,6 +137,11 @@ func (c *consensus) refresh(now membership.Instant, r *replica.Role) {
 			c.barrier, c.asked = id, now
 		}
 	}
+}
+
+// stale forgets that this node is caught up: what that was worth has changed.
+func (c *consensus) stale() {
+	c.fresh, c.barrier = false, replica.RequestID{}
 }
 
 // askBarrier is how long an answer may take before the question is asked again: it may have been lost with a
@@ -181,34 +184,6 @@ func (c *consensus) dropped(list []replica.Drop) (kinds []command.Kind, out []Re
 		out = append(out, Reply{Request: d.Request, Read: d.Read, Err: fmt.Errorf("%w: %w", ErrLost, d.Reason)})
 	}
 	return kinds, out
-}
-
-// confChange works out the next change of the raft members that the state asks for: removed members leave,
-// new ones become learners. Which of them vote is for voters to say. nil = none.
-func (c *consensus) confChange(voters func(m replica.ConfState) []replica.Change) []replica.Change {
-	m := c.rep.Members()
-	if len(m.Outgoing) > 0 {
-		return nil
-	}
-	in := slices.Concat(m.Voters, m.Learners)
-	live := map[membership.RaftID]bool{}
-	for i := range c.state.Members {
-		mem := &c.state.Members[i]
-		if mem.Removed {
-			continue
-		}
-		id := membership.RaftID(mem.RaftID)
-		live[id] = true
-		if !slices.Contains(in, id) {
-			return []replica.Change{{Kind: replica.AddLearner, ID: id}}
-		}
-	}
-	for _, id := range in {
-		if !live[id] {
-			return []replica.Change{{Kind: replica.Remove, ID: id}}
-		}
-	}
-	return voters(m)
 }
 
 // wallMS is the wall clock in milliseconds since 1970.

@@ -3,7 +3,6 @@ package node
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/quorate/quorate/crm/api"
@@ -12,6 +11,7 @@ import (
 	"github.com/quorate/quorate/crm/store/command"
 	"github.com/quorate/quorate/crm/store/replica"
 	"github.com/quorate/quorate/membership"
+	"github.com/quorate/quorate/membership/quorum"
 )
 
 // Heartbeat is a datagram of the membership layer to a peer on one link.
@@ -42,8 +42,7 @@ type members struct {
 	bye    bool
 	out    []membership.OutHeartbeat
 
-	apart   map[membership.NodeID]membership.Instant // since when members are to be isolated
-	lead    replica.Role                             // the leader heard last, and the process that was elected
+	lead    replica.Role // the leader heard last, and the process that was elected
 	leadRun membership.Incarnation
 
 	asked  map[membership.RaftID]bool // reachable voters at the last call for an election
@@ -68,7 +67,7 @@ var profiles = map[string]struct {
 const graceUnheard = 20 * time.Second
 
 func (m *members) init(n *Node) error {
-	m.n, m.began, m.apart = n, n.now, map[membership.NodeID]membership.Instant{}
+	m.n, m.began = n, n.now
 	m.timing = membership.DefaultTiming
 	if n.cfg.Timing.Heartbeat > 0 {
 		m.timing = membership.Timing{Interval: n.cfg.Timing.Heartbeat, Dead: n.cfg.Timing.Dead}
@@ -123,6 +122,7 @@ func (m *members) configure() {
 	if err := m.core.SetConfig(m.config(), m.n.now); err != nil {
 		m.n.note(Warn, "membership settings", "error", err)
 	}
+	m.n.votes.update()
 }
 
 func knownOf(s *command.State) []Known {
@@ -149,11 +149,11 @@ func (m *members) timings(t cib.TimingSettings) {
 	if !ok {
 		p = profiles[""]
 	}
-	timing, quorum := p.timing, p.quorum
+	timing, timeout := p.timing, p.quorum
 	for _, o := range []struct {
 		text string
 		into *time.Duration
-	}{{t.Heartbeat, &timing.Interval}, {t.DeadAfter, &timing.Dead}, {t.QuorumTimeout, &quorum}} {
+	}{{t.Heartbeat, &timing.Interval}, {t.DeadAfter, &timing.Dead}, {t.QuorumTimeout, &timeout}} {
 		if ms, err := cib.ParseInterval(o.text); err == nil && ms > 0 {
 			*o.into = time.Duration(ms) * time.Millisecond
 		}
@@ -162,7 +162,7 @@ func (m *members) timings(t cib.TimingSettings) {
 		m.n.note(Warn, "timings of the document are not used", "error", err)
 		timing = p.timing
 	}
-	m.n.member.SetQuorumTimeout(quorum)
+	m.n.member.SetQuorumTimeout(timeout)
 	m.timing = timing
 }
 
@@ -179,6 +179,14 @@ func (m *members) nodeID(id membership.RaftID) membership.NodeID {
 	return 0
 }
 
+// raftID finds the raft id of a node; 0 = none.
+func (m *members) raftID(id membership.NodeID) membership.RaftID {
+	if mem := m.n.con.state.MemberByID(uint16(id)); mem != nil {
+		return membership.RaftID(mem.RaftID)
+	}
+	return 0
+}
+
 // tick sends heartbeats that are due and notices who went silent.
 func (m *members) tick() {
 	m.local()
@@ -191,7 +199,7 @@ func (m *members) local() {
 	role := m.n.con.role
 	quorate := role.Leader != 0
 	if role.State == replica.Leader {
-		quorate = m.majority() // raft itself finds out only after its election timeout
+		quorate = m.n.votes.majority() // raft itself finds out only after its election timeout
 	}
 	m.core.SetLocal(membership.Local{Leader: m.nodeID(role.Leader), Quorate: quorate, Applied: m.n.con.rep.Applied()}, m.n.now)
 }
@@ -225,6 +233,10 @@ func (m *members) events() (changed bool) {
 		case membership.SelfPaused:
 			m.n.note(Warn, "this process was paused", "for", e.For)
 		}
+	}
+	if changed {
+		m.n.votes.unheard()
+		m.n.votes.update()
 	}
 	return changed
 }
@@ -286,51 +298,18 @@ func (m *members) hears(id membership.RaftID) bool {
 	return here(m.core.State(m.nodeID(id)))
 }
 
-// majority reports whether this node and the voters that are there are more than half of the voters.
-func (m *members) majority() bool {
-	conf := m.n.con.rep.Members()
-	for _, voters := range [][]membership.RaftID{conf.Voters, conf.Outgoing} {
-		n := 0
-		for _, id := range voters {
-			if id == m.n.cfg.RaftID || m.hears(id) {
-				n++
-			}
-		}
-		if len(voters) > 0 && 2*n <= len(voters) {
-			return false
-		}
-	}
-	return true
-}
-
-// minApart is the least time for which a member that is alive must be unable to work with the others before
-// it counts as lost: it can still be asked, so nothing hurries.
-const minApart = 5 * time.Second
-
 // view is what the leader's controller gets.
 func (m *members) view() []controller.NodeView {
 	out := []controller.NodeView{{Name: m.n.cfg.Name, Reachable: true, Leaving: m.bye,
 		Incarnation: uint64(m.n.cfg.Incarnation), Boot: m.n.cfg.Boot}}
 	v := m.core.View()
-	for id := range m.apart {
-		if !slices.Contains(v.Isolate, id) {
-			delete(m.apart, id)
-		}
-	}
 	for i := range v.Members {
 		p := &v.Members[i]
-		apart := false
-		if slices.Contains(v.Isolate, p.Node) {
-			since, known := m.apart[p.Node]
-			if !known {
-				since = m.n.now
-				m.apart[p.Node] = since
-			}
-			apart = m.n.now >= since.Add(max(minApart, 3*m.timing.Dead))
-		}
-		lost := p.State == membership.Lost || apart ||
+		lost := p.State == membership.Lost || slices.Contains(v.Isolate, p.Node) ||
 			p.State == membership.Unknown && m.n.now >= m.began.Add(graceUnheard)
-		out = append(out, controller.NodeView{Name: m.names[p.Node], Reachable: here(p.State) && !lost, Lost: lost,
+		// A process joins only after raft has its node for a member: the document must not show that it is there before
+		// its log shows that it was not (see votes.seenAll).
+		out = append(out, controller.NodeView{Name: m.names[p.Node], Reachable: here(p.State) && !lost && m.n.votes.knows(m.raftID(p.Node)), Lost: lost,
 			Left: p.State == membership.Left, Leaving: p.Leaving, Incarnation: uint64(p.Incarnation), Boot: p.Boot})
 	}
 	return out
@@ -351,7 +330,7 @@ func (m *members) leaderCheck() {
 	if role.Leader != 0 && !m.leaderGone(role) {
 		return
 	}
-	conf := m.n.con.rep.Members()
+	conf := &m.n.votes.conf
 	if !slices.Contains(conf.Voters, m.n.cfg.RaftID) {
 		return
 	}
@@ -367,7 +346,7 @@ func (m *members) leaderCheck() {
 			}
 		}
 	}
-	if (len(voters)+1)*2 <= len(conf.Voters) {
+	if len(voters)+1 < quorum.Needed(len(conf.Voters)) {
 		m.asked = nil
 		return // no majority: nobody can win
 	}
@@ -416,7 +395,7 @@ func (m *members) handOver() {
 	if m.n.now < m.askAt.Add(askAgain) && m.askAt != 0 {
 		return
 	}
-	for _, id := range m.n.con.rep.Members().Voters {
+	for _, id := range m.n.votes.conf.Voters {
 		if id != m.n.cfg.RaftID && m.hears(id) {
 			m.askAt = m.n.now
 			if m.n.con.rep.TransferLeader(m.n.now, id) == nil {
@@ -424,86 +403,6 @@ func (m *members) handOver() {
 			}
 		}
 	}
-}
-
-// maxVoters is the most members that vote: more make each write slower and no cluster safer.
-const maxVoters = 7
-
-// caughtUpEntries is how many entries a learner may lack to become a voter.
-const caughtUpEntries = 100
-
-// voters works out the next change of who votes: an odd number up to seven of those that are there, of two
-// nodes both; learners take the place of voters that are gone.
-func (m *members) voters(conf replica.ConfState) []replica.Change {
-	s := m.n.con.state
-	view := m.core.View()
-	type candidate struct {
-		id           membership.RaftID
-		node         uint16
-		up, may, own bool
-		voter        bool
-	}
-	var list []candidate
-	for i := range s.Members {
-		mem := &s.Members[i]
-		if mem.Removed {
-			continue
-		}
-		c := candidate{id: membership.RaftID(mem.RaftID), node: mem.NodeID, may: true}
-		c.own = mem.Name == m.n.cfg.Name
-		c.voter = slices.Contains(conf.Voters, c.id)
-		c.up = c.own || mem.Online && m.caughtUp(view, membership.NodeID(mem.NodeID))
-		for j := range s.Document.Config.Nodes {
-			if s.Document.Config.Nodes[j].Name == mem.Name && strings.EqualFold(s.Document.Config.Nodes[j].Voter, "no") {
-				c.may = false
-			}
-		}
-		list = append(list, c)
-	}
-	may := 0
-	for _, c := range list {
-		if c.may {
-			may++
-		}
-	}
-	want := min(may, maxVoters)
-	if want > 2 && want%2 == 0 {
-		want--
-	}
-	voters := len(conf.Voters)
-	var spare, gone *candidate
-	for i := range list {
-		c := &list[i]
-		switch {
-		case !c.voter && c.may && c.up && spare == nil:
-			spare = c
-		case c.voter && !c.own && (!c.may || !c.up):
-			gone = c
-		}
-	}
-	switch {
-	case voters < want && spare != nil:
-		return []replica.Change{{Kind: replica.AddVoter, ID: spare.id}}
-	case voters >= want && spare != nil && gone != nil:
-		return []replica.Change{{Kind: replica.AddVoter, ID: spare.id}, {Kind: replica.AddLearner, ID: gone.id}}
-	case voters > want && voters > 1:
-		for i := len(list) - 1; i >= 0; i-- {
-			if c := &list[i]; c.voter && !c.own && (gone == nil || c == gone) {
-				return []replica.Change{{Kind: replica.AddLearner, ID: c.id}}
-			}
-		}
-	}
-	return nil
-}
-
-// caughtUp reports whether a member is there and has nearly all of the log.
-func (m *members) caughtUp(v membership.View, id membership.NodeID) bool {
-	for i := range v.Members {
-		if p := &v.Members[i]; p.Node == id {
-			return here(p.State) && p.Applied+caughtUpEntries >= m.n.con.rep.Applied()
-		}
-	}
-	return false
 }
 
 // output moves heartbeats into the node's output.

@@ -118,9 +118,10 @@ const (
 
 // Node is one node. Make it with New.
 type Node struct {
-	cfg Config
-	con consensus
-	mem members
+	cfg   Config
+	con   consensus
+	mem   members
+	votes votes
 
 	leader *controller.Leader // nil while this node does not lead
 	damped attribute.Timers   // while this node leads
@@ -188,6 +189,7 @@ func New(cfg Config, now membership.Instant, wall time.Time) (*Node, error) {
 	if err := n.mem.init(n); err != nil {
 		return nil, err
 	}
+	n.votes.init(n)
 	n.fences.init(n)
 	return n, nil
 }
@@ -253,7 +255,7 @@ func (n *Node) NextTick() membership.Instant {
 	if t, ok := n.con.nextAsk(); ok {
 		next = min(next, t)
 	}
-	if n.leader != nil && n.mem.majority() { // else its time does not come; see work
+	if n.leader != nil && n.votes.majority() { // else its time does not come; see work
 		if at := n.leader.Deadline(); !at.IsZero() {
 			next = min(next, n.now.Add(max(0, at.Sub(n.wall))))
 		}
@@ -404,6 +406,9 @@ func (n *Node) replicate() bool {
 		progress = true
 	}
 	n.out.Replies = append(n.out.Replies, n.con.read(out.Reads)...)
+	if n.con.fresh && !n.votes.seenAll {
+		n.votes.update()
+	}
 	kinds, lost := n.con.dropped(out.Dropped)
 	n.out.Replies = append(n.out.Replies, lost...)
 	for _, k := range kinds {
@@ -464,6 +469,9 @@ func (n *Node) applied(a applied) {
 	}
 	if n.out.MembersChanged {
 		n.mem.configure()
+	}
+	if a.conf {
+		n.votes.reconfigured()
 	}
 	if n.leader != nil {
 		n.leader.Applied(n.con.state, a.outcomes)
@@ -545,7 +553,7 @@ func (n *Node) work() {
 	n.mem.leaderCheck()
 	// A leader that cannot hear a majority calls nobody lost: it is the one that is cut off, or starved, and
 	// is deposed if that lasts.
-	if n.leader != nil && n.mem.majority() {
+	if n.leader != nil && n.votes.majority() {
 		n.leader.SetView(n.mem.view())
 		n.leader.Tick(time.Duration(n.now), n.wall)
 		for _, e := range n.leader.Take() {
@@ -585,7 +593,7 @@ func (n *Node) writeDamped() {
 func (n *Node) leaderHeard() bool {
 	switch {
 	case n.con.role.State == replica.Leader:
-		return n.con.role.Acting && n.mem.majority()
+		return n.con.role.Acting && n.votes.majority()
 	case n.con.role.Leader == 0:
 		return false
 	}
@@ -621,15 +629,15 @@ func (n *Node) raftMembers() {
 	if n.conf {
 		return
 	}
-	changes := n.con.confChange(n.mem.voters)
-	if len(changes) == 0 {
+	change, reason := n.votes.change()
+	if change.ID == 0 {
 		return
 	}
-	if err := n.con.rep.ProposeConfChange(n.now, n.con.id(), changes, nil); err != nil {
+	if err := n.con.rep.ProposeConfChange(n.now, n.con.id(), []replica.Change{change}, nil); err != nil {
 		return
 	}
 	n.conf = true
-	n.note(Info, "raft members change", "changes", changes)
+	n.note(Info, "raft members change", "change", change.String(), "reason", reason)
 }
 
 // do hands an operation to the executor, the fencing core, or answers it at once.

@@ -17,8 +17,8 @@ import (
 	"github.com/quorate/quorate/membership/identity"
 )
 
-// NodeID is the number of a node.
-type NodeID = identity.NodeID
+// ID is the raft identity of a member: votes are given under it.
+type ID = identity.RaftID
 
 // MaxVoters is the largest number of voters that [Next] chooses. More make each write slower and survive
 // only faults that nobody has.
@@ -30,7 +30,7 @@ var ErrConfig = errors.New("invalid quorum settings")
 // Config is what the cluster has agreed about votes.
 type Config struct {
 	// Voters are the members with a vote, witnesses included.
-	Voters []NodeID
+	Voters []ID
 	// WaitForAll makes a node that has just started wait until it has seen all voters once. With an even
 	// number of voters it is always in force for the survivor rule, where it is what keeps the two halves
 	// of a cluster from starting apart.
@@ -38,7 +38,7 @@ type Config struct {
 	// TieBreaker is the voter whose half may fence the other when the votes are split evenly; 0 = none. Of
 	// two voters without a tie-breaker, either may fence, and delays decide the race. Of four or more
 	// without one, neither half may.
-	TieBreaker NodeID
+	TieBreaker ID
 }
 
 // Validate reports what is wrong with the settings.
@@ -51,7 +51,7 @@ func (c Config) Validate() error {
 	}
 	v := sorted(c.Voters)
 	if v[0] == 0 {
-		return fmt.Errorf("%w: 0 is not the number of a node", ErrConfig)
+		return fmt.Errorf("%w: 0 is no raft identity", ErrConfig)
 	}
 	if len(v) != len(c.Voters) {
 		return fmt.Errorf("%w: a voter is listed twice in %v", ErrConfig, c.Voters)
@@ -67,13 +67,13 @@ func Needed(voters int) int { return voters/2 + 1 }
 
 // Input is what a node knows about the voters.
 type Input struct {
-	Self NodeID
+	Self ID
 	// Present are the nodes that can reach this one and each other both ways. Others than voters are
 	// ignored; this node counts as present.
-	Present []NodeID
+	Present []ID
 	// Fenced are the nodes whose fencing was confirmed after they were last present. It overrules Present
 	// for nothing: a node in both lists counts as present and not as fenced.
-	Fenced []NodeID
+	Fenced []ID
 	// SeenAll says that this node has seen all voters since it started, or that it continues a state in
 	// which it had.
 	SeenAll bool
@@ -122,13 +122,13 @@ type Decision struct {
 	Votes, Needed, Voters int
 	// MayFence are the voters that this side may fence although it has no quorum. It is empty on a side
 	// with quorum, which may fence whom it wants, and on one that may fence nobody.
-	MayFence []NodeID
+	MayFence []ID
 }
 
 // Decide says whether the present voters have quorum. The settings must be valid.
 func Decide(cfg Config, in Input) Decision {
 	voters := sorted(cfg.Voters)
-	var absent, unfenced []NodeID
+	var absent, unfenced []ID
 	for _, v := range voters {
 		switch {
 		case v == in.Self || slices.Contains(in.Present, v):
@@ -167,7 +167,7 @@ func Decide(cfg Config, in Input) Decision {
 }
 
 // sorted returns the numbers in ascending order without repetitions; the argument is not changed.
-func sorted(ids []NodeID) []NodeID {
+func sorted(ids []ID) []ID {
 	s := slices.Clone(ids)
 	slices.Sort(s)
 	return slices.Compact(s)

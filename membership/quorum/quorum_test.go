@@ -10,12 +10,12 @@ import (
 	"pgregory.net/rapid"
 )
 
-func ids(s ...NodeID) []NodeID { return s }
+func ids(s ...ID) []ID { return s }
 
 func TestDecide(t *testing.T) {
 	t.Parallel()
-	seen := func(present ...NodeID) Input { return Input{Self: present[0], Present: present, SeenAll: true} }
-	fenced := func(in Input, f ...NodeID) Input { in.Fenced = f; return in }
+	seen := func(present ...ID) Input { return Input{Self: present[0], Present: present, SeenAll: true} }
+	fenced := func(in Input, f ...ID) Input { in.Fenced = f; return in }
 	alone := func(in Input) Input { in.SeenAll = false; return in }
 	told := func(in Input) Input { in.SeenAll, in.Told = false, true; return in }
 	two, three, four := Config{Voters: ids(1, 2)}, Config{Voters: ids(1, 2, 3)}, Config{Voters: ids(1, 2, 3, 4)}
@@ -26,7 +26,7 @@ func TestDecide(t *testing.T) {
 		in      Input
 		quorate bool
 		reason  Reason
-		fence   []NodeID
+		fence   []ID
 	}{
 		{"single", Config{Voters: ids(1)}, alone(seen(1)), true, Majority, nil},
 		{"two of two", two, alone(seen(1, 2)), true, Majority, nil},
@@ -69,25 +69,25 @@ func TestDecide_NeverTwoQuorateSides(t *testing.T) {
 		n := rapid.IntRange(1, 8).Draw(t, "voters")
 		cfg := Config{WaitForAll: rapid.Bool().Draw(t, "wfa")}
 		for i := range n {
-			cfg.Voters = append(cfg.Voters, NodeID(i+1))
+			cfg.Voters = append(cfg.Voters, ID(i+1))
 		}
 		if rapid.Bool().Draw(t, "tie") {
-			cfg.TieBreaker = NodeID(rapid.IntRange(1, n).Draw(t, "breaker"))
+			cfg.TieBreaker = ID(rapid.IntRange(1, n).Draw(t, "breaker"))
 		}
-		sides := make([][]NodeID, 3)
+		sides := make([][]ID, 3)
 		for _, v := range cfg.Voters {
 			s := rapid.IntRange(0, 2).Draw(t, "side")
 			sides[s] = append(sides[s], v)
 		}
-		off := map[NodeID]bool{}
+		off := map[ID]bool{}
 		quorate := func() int {
 			q := 0
 			for _, side := range sides {
-				side = slices.DeleteFunc(slices.Clone(side), func(v NodeID) bool { return off[v] })
+				side = slices.DeleteFunc(slices.Clone(side), func(v ID) bool { return off[v] })
 				if len(side) == 0 {
 					continue
 				}
-				var f []NodeID
+				var f []ID
 				for v := range off {
 					f = append(f, v)
 				}
@@ -102,11 +102,11 @@ func TestDecide_NeverTwoQuorateSides(t *testing.T) {
 		}
 		// Sides that may fence do so in a random order; a fenced side fences no more.
 		for range 2 * n {
-			side := slices.DeleteFunc(slices.Clone(sides[rapid.IntRange(0, 2).Draw(t, "fencer")]), func(v NodeID) bool { return off[v] })
+			side := slices.DeleteFunc(slices.Clone(sides[rapid.IntRange(0, 2).Draw(t, "fencer")]), func(v ID) bool { return off[v] })
 			if len(side) == 0 {
 				continue
 			}
-			var f []NodeID
+			var f []ID
 			for v := range off {
 				f = append(f, v)
 			}
@@ -131,7 +131,7 @@ func TestConfig_Validate(t *testing.T) {
 		want string
 	}{
 		{Config{}, "no voter"},
-		{Config{Voters: ids(1, 0)}, "0 is not the number"},
+		{Config{Voters: ids(1, 0)}, "0 is no raft identity"},
 		{Config{Voters: ids(1, 1)}, "listed twice"},
 		{Config{Voters: ids(1), TieBreaker: 2}, "tie-breaker 2 is not a voter"},
 	} {
@@ -151,21 +151,21 @@ func TestTarget(t *testing.T) {
 	}
 }
 
-func up(id NodeID) Candidate {
+func up(id ID) Candidate {
 	return Candidate{ID: id, Present: true, CaughtUp: true, Steady: time.Hour}
 }
 
 func TestNext(t *testing.T) {
 	t.Parallel()
 	with := func(c Candidate, f func(*Candidate)) Candidate { f(&c); return c }
-	gone := func(id NodeID, d time.Duration) Candidate {
+	gone := func(id ID, d time.Duration) Candidate {
 		return Candidate{ID: id, Steady: d}
 	}
-	witness := func(id NodeID) Candidate { return with(up(id), func(c *Candidate) { c.Witness = true }) }
+	witness := func(id ID) Candidate { return with(up(id), func(c *Candidate) { c.Witness = true }) }
 	tests := []struct {
 		name   string
 		cands  []Candidate
-		voters []NodeID
+		voters []ID
 		want   Change
 	}{
 		{"as it should be", []Candidate{up(1), up(2), up(3)}, ids(1, 2, 3), Change{}},
@@ -209,7 +209,7 @@ func TestNext_Settles(t *testing.T) {
 		var cands []Candidate
 		all := true
 		for i := range n {
-			c := up(NodeID(i + 1))
+			c := up(ID(i + 1))
 			c.Witness = rapid.IntRange(0, 5).Draw(t, "witness") == 0
 			if i > 0 {
 				c.Present = rapid.IntRange(0, 4).Draw(t, "present") > 0
@@ -222,7 +222,7 @@ func TestNext_Settles(t *testing.T) {
 		voters := ids(1)
 		for i := 1; i < n; i++ {
 			if rapid.Bool().Draw(t, "voter") {
-				voters = append(voters, NodeID(i+1))
+				voters = append(voters, ID(i+1))
 			}
 		}
 		for step := 0; ; step++ {
@@ -242,7 +242,7 @@ func TestNext_Settles(t *testing.T) {
 				}
 				voters = append(voters, ch.Add)
 			}
-			voters = slices.DeleteFunc(voters, func(v NodeID) bool { return v == ch.Remove })
+			voters = slices.DeleteFunc(voters, func(v ID) bool { return v == ch.Remove })
 			present := 0
 			for _, v := range voters {
 				if cands[v-1].Present {

@@ -8,7 +8,7 @@ import (
 
 // Candidate is a member of the cluster that may vote.
 type Candidate struct {
-	ID NodeID
+	ID ID
 	// Witness nodes exist to vote; they come before others.
 	Witness bool
 	// Barred members never vote: an administrator said so, or they are about to leave.
@@ -31,7 +31,7 @@ const SettleTime = time.Minute
 
 // Change is one step from the present voters to better ones. At most one of the two is set.
 type Change struct {
-	Add, Remove NodeID
+	Add, Remove ID
 	Reason      string
 }
 
@@ -54,11 +54,11 @@ func Target(members int) int {
 // Voters that are no members any more go first. Then the number is brought to [Target]; it rests at an even
 // number only for two members, and while nothing better is at hand. A voter absent for [ReplaceAfter] is
 // replaced by a learner that is present and caught up: it is added first, and removed after.
-func Next(candidates []Candidate, voters []NodeID, leader NodeID) (Change, bool) {
+func Next(candidates []Candidate, voters []ID, leader ID) (Change, bool) {
 	voters = sorted(voters)
 	cands := slices.Clone(candidates)
 	slices.SortFunc(cands, func(a, b Candidate) int { return cmp.Compare(a.ID, b.ID) })
-	byID := map[NodeID]Candidate{}
+	byID := map[ID]Candidate{}
 	eligible := 0
 	for _, c := range cands {
 		byID[c.ID] = c
@@ -75,7 +75,7 @@ func Next(candidates []Candidate, voters []NodeID, leader NodeID) (Change, bool)
 	if present < Needed(len(voters)) {
 		return Change{}, false // nothing can be committed
 	}
-	remove := func(id NodeID, reason string) (Change, bool) {
+	remove := func(id ID, reason string) (Change, bool) {
 		left := present
 		if byID[id].Present {
 			left--
@@ -85,7 +85,7 @@ func Next(candidates []Candidate, voters []NodeID, leader NodeID) (Change, bool)
 		}
 		return Change{Remove: id, Reason: reason}, true
 	}
-	add := func(id NodeID, reason string) (Change, bool) {
+	add := func(id ID, reason string) (Change, bool) {
 		if present+1 < Needed(len(voters)+1) {
 			return Change{}, false
 		}

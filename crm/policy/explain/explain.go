@@ -124,6 +124,8 @@ func nodeState(n *model.Node) string {
 		return "still joining the cluster"
 	case n.Shutdown:
 		return "shutting down"
+	case n.Config != nil && n.Config.Witness:
+		return "a witness, which votes and runs nothing"
 	case n.Standby || n.StandbyOnFail:
 		return "in standby"
 	case n.Maintenance:

@@ -235,7 +235,7 @@ type Node struct {
 	Maintenance, Seen, Reset, ExpectedUp, IsDC, Unpacked       bool
 	NodeFenced                                                 bool // remote nodes: node_fenced recorded
 	RemoteMaintenanceRecorded                                  bool // node_in_maintenance recorded
-	ProbesDisabled                                             bool // resource-discovery-enabled=false and honoured
+	ProbesDisabled                                             bool // a witness, or resource-discovery-enabled=false and honoured
 	AvailableForStops                                          bool
 
 	Attributes  map[string]string // permanent, then transient ones over them, plus the built-in "#..." ones

@@ -33,6 +33,8 @@ func (u *unpacker) nodes() {
 		score, _ := values.ScoreIn(&c.Options, cfg.Score)
 		n := u.addNode(cfg.ID, cfg.Name, kind, score)
 		n.Config = cfg
+		// It is there to vote: nothing runs on it, and so nothing has to be looked for.
+		n.Standby, n.ProbesDisabled = cfg.Witness, cfg.Witness
 		n.Unclean = kind == model.ClusterNode && c.Options.StartupFencing
 		u.permanentAttributes(n)
 	}

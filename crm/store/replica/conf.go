@@ -32,6 +32,12 @@ type Change struct {
 	ID   membership.RaftID
 }
 
+// String tells the change for the log.
+func (c Change) String() string {
+	what := map[ChangeKind]string{AddVoter: "votes", AddLearner: "learns", Remove: "leaves"}[c.Kind]
+	return fmt.Sprintf("raft id %d %s", c.ID, what)
+}
+
 // ConfState is the configuration of the members after an entry. Lists are sorted.
 type ConfState struct {
 	Changes  []Change // of the entry; none when a joint configuration is left
@@ -218,31 +224,74 @@ func (r *Replica) Members() ConfState {
 	}
 }
 
-// Surviving gives the save that makes the voter id the only member, without asking the others: for the survivor of two nodes
-// that has fenced its peer, and for the recovery of a cluster whose majority is lost for good. The caller vouches that every
-// other voter is off and that nobody else does the same; else two leaders may commit different entries. The owner ends the
-// replica, saves this, and starts a new one, which can lead alone at once (Campaign). Entries in the log that were not known to be committed are
+// stages of Survive.
+type survival uint8
+
+const (
+	notSurviving survival = iota
+	surviveAsked          // the save under way, if there is one, comes first
+	surviveSaved          // the save of the new configuration is under way
+)
+
+// Survive makes this voter the only member, without asking the others, and has it lead: for the survivor of two voters that has fenced
+// its peer, and for the recovery of a cluster whose majority is lost for good. The caller vouches that every other
+// voter is off and that nobody else does the same; else two leaders may commit different entries. What was under way is dropped, and
+// the next Save writes the new configuration under a new term. Entries in the log that were not known to be committed are
 // committed then: after the loss of one of two voters that is all that was ever acknowledged; after a greater loss entries may be
 // missing. Other members come back by ProposeConfChange, first as learners, which ends their old configuration.
 //
-// A change of the members that waits uncommitted in the survivor's log is refused when it is applied, since the members are
-// others now. A former member that had already applied it must come back with an empty folder and a new raft id.
-func Surviving(s Storage, id membership.RaftID) (*Save, error) {
-	hs, cs, err := s.InitialState()
+// A change of the members that waits uncommitted in the survivor's log is made on top of the new configuration, or is refused when it
+// is applied. ErrBusy: a snapshot of the leader is being installed; try again when that is done.
+func (r *Replica) Survive(now membership.Instant) error {
+	return r.guard("survive", func() error {
+		r.advance(now)
+		switch {
+		case r.surviving != notSurviving:
+			return nil
+		case r.applied == 0 || !slices.Contains(slices.Concat(r.conf.GetVoters(), r.conf.GetVotersOutgoing()), uint64(r.cfg.ID)):
+			return fmt.Errorf("survive: raft id %d is not a voter (voters are %v)", r.cfg.ID, r.conf.GetVoters())
+		case r.install != nil || r.queue.Install || r.replay <= r.replayTo:
+			return ErrBusy
+		}
+		r.surviving = surviveAsked
+		return nil
+	})
+}
+
+// survivorSave is the save that Survive asks for. Of what waited to be saved only a snapshot of applied entries remains: nobody was
+// told of anything else.
+func (r *Replica) survivorSave() (*Save, error) {
+	hs, _, err := r.cfg.Storage.InitialState()
 	if err != nil {
 		return nil, fmt.Errorf("replica: survive: %w", err)
 	}
-	applied, err := s.Applied()
-	if err != nil {
-		return nil, fmt.Errorf("replica: survive: %w", err)
-	}
-	if applied == 0 || !slices.Contains(slices.Concat(cs.GetVoters(), cs.GetVotersOutgoing()), uint64(id)) {
-		return nil, fmt.Errorf("replica: survive: raft id %d is not a voter here (voters %v)", id, cs.GetVoters())
-	}
-	return &Save{
+	r.conf, r.confChanged = &raftpb.ConfState{Voters: []uint64{uint64(r.cfg.ID)}}, false
+	s := &Save{
 		// The term is a new one, so that nothing of an election that was under way counts.
-		HardState: &raftpb.HardState{Term: new(hs.GetTerm() + 1), Vote: new(uint64(0)), Commit: new(hs.GetCommit())},
-		Applied:   applied,
-		ConfState: &raftpb.ConfState{Voters: []uint64{uint64(id)}},
-	}, nil
+		HardState: &raftpb.HardState{Term: new(max(hs.GetTerm(), r.queued.term) + 1), Vote: new(uint64(0)), Commit: new(max(hs.GetCommit(), r.applied))},
+		Applied:   r.applied,
+		ConfState: r.conf,
+		Snapshot:  r.queue.Snapshot,
+		CompactTo: r.queue.CompactTo,
+	}
+	if s.Snapshot != nil {
+		s.Snapshot = &raftpb.Snapshot{Data: s.Snapshot.GetData(), Metadata: s.Snapshot.GetMetadata()}
+	}
+	r.queue, r.must, r.waiting, r.saved, r.outbox = Save{}, false, nil, nil, nil
+	r.savedApply, r.saving, r.surviving = r.applied, true, surviveSaved
+	r.pending.term, r.pending.last = s.HardState.GetTerm(), r.durable.last
+	r.queued.term, r.queued.vote, r.queued.last = s.HardState.GetTerm(), 0, r.durable.last
+	return s, nil
+}
+
+// survived starts raft anew on what survivorSave wrote.
+func (r *Replica) survived() error {
+	r.surviving = notSurviving
+	if err := r.startRaft(); err != nil {
+		return err
+	}
+	r.refresh()
+	err := r.rn.Campaign()
+	r.refresh()
+	return err
 }

@@ -324,6 +324,8 @@ type Replica struct {
 	first    bool // role was never given out
 	acting   uint64
 
+	surviving survival
+
 	marks   map[membership.RaftID]PeerMark
 	marked  bool
 	refused map[membership.RaftID]*StalePeerError
@@ -378,24 +380,27 @@ func New(cfg Config) (*Replica, error) {
 	r.durable.term, r.durable.last = hs.GetTerm(), last
 	r.pending = r.durable
 	r.queued.term, r.queued.vote, r.queued.last = hs.GetTerm(), hs.GetVote(), last
-	err = r.guard("start", func() error {
-		rn, err := raft.NewRawNode(&raft.Config{
-			ID: uint64(cfg.ID), ElectionTick: cfg.ElectionTicks, HeartbeatTick: cfg.HeartbeatTicks,
-			Storage: raftStorage{r}, Applied: r.applied, AsyncStorageWrites: true,
-			MaxSizePerMsg: cfg.MaxMessageBytes, MaxCommittedSizePerReady: 4 << 20,
-			MaxUncommittedEntriesSize: cfg.MaxUncommittedBytes,
-			MaxInflightMsgs:           cfg.MaxInflightMessages, MaxInflightBytes: cfg.MaxInflightBytes,
-			CheckQuorum: true, PreVote: true, ReadOnlyOption: raft.ReadOnlySafe, StepDownOnRemoval: true,
-			Logger: noteLogger{r},
-		})
-		r.rn = rn
-		return err
-	})
+	err = r.guard("start", r.startRaft)
 	if err != nil {
 		return nil, err
 	}
 	r.refresh()
 	return r, nil
+}
+
+// startRaft starts raft on the storage.
+func (r *Replica) startRaft() (err error) {
+	cfg := &r.cfg
+	r.rn, err = raft.NewRawNode(&raft.Config{
+		ID: uint64(cfg.ID), ElectionTick: cfg.ElectionTicks, HeartbeatTick: cfg.HeartbeatTicks,
+		Storage: raftStorage{r}, Applied: r.applied, AsyncStorageWrites: true,
+		MaxSizePerMsg: cfg.MaxMessageBytes, MaxCommittedSizePerReady: 4 << 20,
+		MaxUncommittedEntriesSize: cfg.MaxUncommittedBytes,
+		MaxInflightMsgs:           cfg.MaxInflightMessages, MaxInflightBytes: cfg.MaxInflightBytes,
+		CheckQuorum: true, PreVote: true, ReadOnlyOption: raft.ReadOnlySafe, StepDownOnRemoval: true,
+		Logger: noteLogger{r},
+	})
+	return err
 }
 
 // guard runs a part of raft and makes a panic in it (storage errors are panics there) final.
@@ -563,6 +568,9 @@ func (r *Replica) Step(now membership.Instant, m *raftpb.Message) error {
 	}
 	return r.guard("step", func() error {
 		r.advance(now)
+		if r.surviving != notSurviving {
+			return nil // as if the network had lost it
+		}
 		if m.GetType() == raftpb.MsgHeartbeat && m.GetCommit() > r.durable.last && m.GetTerm() >= r.role.Term && r.install == nil && r.queue.Snapshot == nil {
 			return &LostLogError{Leader: from, Confirmed: m.GetCommit(), Last: r.durable.last}
 		}
@@ -900,7 +908,7 @@ func (r *Replica) flush() {
 	}
 	sent := false
 	for _, q := range r.reads {
-		if !q.sent {
+		if !q.sent && r.mayRead() {
 			if !sent {
 				sent = true
 				r.readBatch++
@@ -912,6 +920,10 @@ func (r *Replica) flush() {
 		r.rn.ReadIndex(r.readContext())
 	}
 }
+
+// mayRead reports whether reads can be handed to raft. A new leader does not know yet how far the log is committed. Raft
+// waits for that itself, but not where this is the only voter.
+func (r *Replica) mayRead() bool { return r.role.State != Leader || r.role.Acting }
 
 func (r *Replica) readContext() []byte {
 	b := binary.BigEndian.AppendUint64(make([]byte, 0, readContextLen), uint64(r.cfg.ID))
@@ -959,6 +971,9 @@ func (r *Replica) HasReady() bool {
 	if r.err != nil {
 		return false
 	}
+	if r.surviving != notSurviving {
+		return r.surviving == surviveAsked && !r.saving
+	}
 	if r.replay <= r.replayTo || r.rn.HasReady() || len(r.outbox) > 0 || r.restore != nil || len(r.drops) > 0 ||
 		r.must && !r.saving || r.role != r.roleSent || r.first || len(r.notes) > 0 || r.wantsSnapshot() {
 		return true
@@ -969,7 +984,7 @@ func (r *Replica) HasReady() bool {
 		}
 	}
 	for _, q := range r.reads {
-		if !q.sent || q.index != 0 && q.index <= r.applied {
+		if !q.sent && r.mayRead() || q.index != 0 && q.index <= r.applied {
 			return true
 		}
 	}
@@ -991,7 +1006,13 @@ func (r *Replica) Ready() Output {
 	return out
 }
 
-func (r *Replica) ready(out *Output) error {
+func (r *Replica) ready(out *Output) (err error) {
+	if r.surviving != notSurviving {
+		if r.surviving == surviveAsked && !r.saving {
+			out.Save, err = r.survivorSave()
+		}
+		return err
+	}
 	if r.replay <= r.replayTo {
 		// Entries that were applied before the restart come again first. Their changes of the members are in
 		// the configuration already.
@@ -1171,6 +1192,12 @@ func (r *Replica) Saved(now membership.Instant) error {
 		r.durable = r.pending
 		msgs := r.saved
 		r.saved = nil
+		switch r.surviving {
+		case surviveSaved:
+			return r.survived()
+		case surviveAsked:
+			return nil // what it vouches for was promised by who this is no more
+		}
 		if s := r.install; s != nil {
 			r.install = nil
 			m := s.GetMetadata()
