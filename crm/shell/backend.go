@@ -11,16 +11,20 @@ import (
 	"github.com/quorate/quorate/crm/cib"
 )
 
-// connect returns the backend, which the environment chooses.
+// connect returns the backend: what the shell was told to use, else what the environment chooses.
 func (s *Shell) connect() editor.Backend {
 	if s.backend == nil {
-		if name := s.cfg.Getenv("CIB_file"); name != "" {
-			s.backend = &editor.File{Path: name}
-		} else {
-			s.backend = &editor.Live{Client: client.New(s.socket())}
-		}
+		s.backend = s.source()
 	}
 	return s.backend
+}
+
+// source is the backend behind shadows: the cluster, or the file that CIB_file names.
+func (s *Shell) source() editor.Backend {
+	if name := s.cfg.Getenv("CIB_file"); name != "" {
+		return &editor.File{Path: name}
+	}
+	return &editor.Live{Client: client.New(s.socket())}
 }
 
 func (s *Shell) socket() string {
@@ -34,6 +38,9 @@ func (s *Shell) socket() string {
 func (s *Shell) live() (*client.Client, error) {
 	b, ok := s.connect().(*editor.Live)
 	if !ok {
+		if s.shadow != "" {
+			return nil, hint(fmt.Errorf("this needs a running cluster, and the shadow %s is in use", s.shadow), "\"cib use\" goes back to the cluster")
+		}
 		return nil, errors.New("this needs a running cluster, and CIB_file is set: the commands work on a file now")
 	}
 	return b.Client, nil

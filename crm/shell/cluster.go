@@ -11,12 +11,13 @@ import (
 
 	"github.com/quorate/quorate/crm/api"
 	"github.com/quorate/quorate/crm/api/client"
+	"github.com/quorate/quorate/crm/cib"
 	"github.com/quorate/quorate/crm/cib/cibxml"
 	"github.com/quorate/quorate/crm/store/command"
 )
 
 func clusterLevel() *level {
-	return &level{name: "cluster", help: "Make, join, start and stop the cluster on this node.", commands: []*row{
+	return &level{name: "cluster", help: "Make, join, start and stop the cluster on this node.", commands: append([]*row{
 		{name: "init", args: "--name CLUSTER [--node NAME] [--link LINK=ADDRESS ...] [--witness] [--config FILE]",
 			example: "crm cluster init --name web --node alpha --link lan=10.0.0.1", help: "make a new cluster with this node", run: (*Shell).cmdInit},
 		{name: "join", args: "TOKEN [--node NAME] [--link LINK=ADDRESS ...] [--witness]", example: "crm cluster join TOKEN --node beta --link lan=10.0.0.2",
@@ -31,7 +32,10 @@ func clusterLevel() *level {
 		{name: "leave", help: "remove this node from the cluster and stop its daemon", run: (*Shell).cmdLeave},
 		{name: "wait_for_startup", aliases: []string{"wait-for-startup"}, args: "[SECONDS]", help: "wait until the cluster answers and has quorum", run: (*Shell).cmdWaitStartup},
 		{name: "name", help: "print the name of the cluster", run: (*Shell).cmdClusterName},
-	}}
+		{name: "rename", args: "NAME", example: "crm cluster rename web", help: "give the cluster another name", run: (*Shell).cmdClusterRename},
+		{name: "enable", help: "start the daemon at boot", run: (*Shell).cmdEnable},
+		{name: "disable", help: "do not start the daemon at boot", run: (*Shell).cmdEnable},
+	}, replacedCluster()...)}
 }
 
 // apiTime bounds one request to the daemon that is answered from its memory.
@@ -258,7 +262,7 @@ func (s *Shell) cmdStart(c *call) error {
 		s.info("the daemon runs already on this node")
 		return nil
 	}
-	return startDaemon(c.ctx)
+	return systemctl(c.ctx, "start")
 }
 
 func (s *Shell) cmdStop(c *call) error {
@@ -321,7 +325,7 @@ func (s *Shell) cmdRestart(c *call) error {
 	if err := s.waitGone(c.ctx, cl); err != nil {
 		return fmt.Errorf("the daemon does not stop: %w", err)
 	}
-	return startDaemon(c.ctx)
+	return systemctl(c.ctx, "start")
 }
 
 func (s *Shell) local(ctx context.Context) (*client.Client, *api.Local, error) {
@@ -545,6 +549,23 @@ func (s *Shell) cmdClusterName(c *call) error {
 	}
 	s.printf("%s\n", l.Cluster)
 	return nil
+}
+
+func (s *Shell) cmdClusterRename(c *call) error {
+	if err := c.want(1, 1); err != nil {
+		return err
+	}
+	if !cib.ValidName(c.args[0]) {
+		return c.usage("%q cannot be a name: letters, digits, dot, dash and underscore", c.args[0])
+	}
+	return s.setProperty(c, "cluster-name", c.args[0])
+}
+
+func (s *Shell) cmdEnable(c *call) error {
+	if err := c.want(0, 0); err != nil {
+		return err
+	}
+	return systemctl(c.ctx, c.cmd.name)
 }
 
 // table prints rows in columns; the first row is the head.

@@ -123,7 +123,7 @@ func configureLevel() *level {
 		{name: "default-timeouts", aliases: []string{"default_timeouts"}, args: "ID ...", help: "set the timeouts that the agents advise", run: (*Shell).cmdDefaultTimeouts, complete: completeIDs},
 		{name: "validate-all", aliases: []string{"validate_all"}, args: "ID", help: "check the parameters of a resource against its agent", run: (*Shell).cmdValidateAll, complete: completeIDs},
 		{name: "ra", help: "agents and their parameters", level: raLevel},
-		{name: "cib", help: "look at the document itself", level: cibLevel},
+		{name: "cib", help: "shadows, copies of the configuration to work on", level: cibLevel},
 	}...)
 	return l
 }

@@ -505,17 +505,6 @@ func (s *Shell) cmdRaValidate(c *call) error {
 	return nil
 }
 
-func cibLevel() *level {
-	return &level{name: "cib", help: "The document itself.", commands: []*row{
-		{name: "diff", help: "list the uncommitted changes", run: (*Shell).cmdDiff},
-		{name: "import", args: "FILE", example: "import cib.xml", help: "take a CIB as XML into the configuration, with a report of what was translated", run: (*Shell).cmdImport},
-		{name: "list", help: "print the name of the configuration in use", run: func(s *Shell, c *call) error {
-			s.printf("%s\n", s.connect().Name(c.ctx))
-			return nil
-		}},
-	}}
-}
-
 // waitTime is how long commands wait for the cluster when nothing else is said.
 const waitTime = 5 * time.Minute
 

@@ -129,14 +129,14 @@ func runDot(ctx context.Context, graph, format, file string) error {
 	return nil
 }
 
-// startDaemon has the service manager start the daemon.
-func startDaemon(ctx context.Context) error {
-	systemctl, err := exec.LookPath("systemctl")
+// systemctl has the service manager do something with the daemon: start, enable, disable.
+func systemctl(ctx context.Context, verb string) error {
+	program, err := exec.LookPath("systemctl")
 	if err != nil {
-		return hint(errors.New("this machine has no systemctl to start quorated with"), "run quorated under your service manager")
+		return hint(fmt.Errorf("this machine has no systemctl to %s quorated with", verb), "run quorated under your service manager")
 	}
-	if out, err := exec.CommandContext(ctx, systemctl, "start", "quorated").CombinedOutput(); err != nil {
-		return fmt.Errorf("systemctl start quorated: %w: %s", err, strings.TrimSpace(string(out)))
+	if out, err := exec.CommandContext(ctx, program, verb, "quorated").CombinedOutput(); err != nil {
+		return fmt.Errorf("systemctl %s quorated: %w: %s", verb, err, strings.TrimSpace(string(out)))
 	}
 	return nil
 }

@@ -68,7 +68,7 @@ func (s *Shell) metadataText(ctx context.Context, name string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v", errNoAgent, err)
 	}
-	if b, ok := s.connect().(*editor.Live); ok {
+	if b, ok := s.source().(*editor.Live); ok {
 		text, err := b.Client.Metadata(ctx, name)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %v", errNoMetadata, err)
@@ -128,7 +128,7 @@ func instanceOf(unit string) string {
 
 // listAgents lists the agents of a class ("ocf", "ocf:heartbeat", "stonith").
 func (s *Shell) listAgents(ctx context.Context, class string) ([]string, error) {
-	if b, ok := s.connect().(*editor.Live); ok {
+	if b, ok := s.source().(*editor.Live); ok {
 		kind, provider, _ := strings.Cut(class, ":")
 		list, err := b.Client.Agents(ctx, kind)
 		if provider != "" {

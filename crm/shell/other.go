@@ -22,8 +22,12 @@ func (s *Shell) cmdMaintenanceMode(c *call) error {
 	if err := c.want(0, 0); err != nil {
 		return err
 	}
-	value := fmt.Sprint(c.cmd.name == "on")
-	return s.change(c.ctx, "crm maintenance "+c.cmd.name, func(doc *cib.Document) error {
+	return s.setProperty(c, "maintenance-mode", fmt.Sprint(c.cmd.name == "on"))
+}
+
+// setProperty sets a cluster property in the set that tools use.
+func (s *Shell) setProperty(c *call, name, value string) error {
+	return s.change(c.ctx, fmt.Sprintf("crm %s %s=%s", c.cmd.name, name, value), func(doc *cib.Document) error {
 		list := &doc.Config.Properties
 		at := slices.IndexFunc(*list, func(x cib.AttributeSet) bool { return x.ID == cib.BootstrapSet })
 		if at < 0 {
@@ -31,7 +35,7 @@ func (s *Shell) cmdMaintenanceMode(c *call) error {
 			at = len(*list) - 1
 		}
 		one := (*list)[at : at+1]
-		cib.SetValue(&doc.Config, &one, "", "maintenance-mode", value)
+		cib.SetValue(&doc.Config, &one, "", name, value)
 		return nil
 	})
 }

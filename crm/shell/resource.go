@@ -40,6 +40,9 @@ func resourceLevel() *level {
 		{name: "param", args: "RESOURCE set NAME VALUE | show NAME | delete NAME", example: "crm resource param vip set ip 10.0.0.9", help: "one parameter of a resource", run: (*Shell).cmdResourceAttribute},
 		{name: "meta", args: "RESOURCE set NAME VALUE | show NAME | delete NAME", help: "one meta-attribute of a resource", run: (*Shell).cmdResourceAttribute},
 		{name: "utilization", args: "RESOURCE set NAME VALUE | show NAME | delete NAME", help: "what a resource needs of a node", run: (*Shell).cmdResourceAttribute},
+		{name: "secret", args: "RESOURCE set NAME [VALUE] | stash NAME | show NAME | check NAME | delete NAME", example: "crm resource secret ipmi stash password", help: "keep a parameter in the secret store, out of the document (set without a value reads standard input)", run: (*Shell).cmdResourceSecret},
+		{name: "trace", args: "RESOURCE [OPERATION [INTERVAL]] [FOLDER]", example: "crm resource trace web monitor /var/tmp/trace", help: "have an OCF agent write down what it does", run: (*Shell).cmdTrace},
+		{name: "untrace", args: "RESOURCE [OPERATION [INTERVAL]]", example: "crm resource untrace web", help: "end the trace of an agent", run: (*Shell).cmdUntrace},
 		{name: "scores", help: "print the scores of all resources on all nodes", run: (*Shell).cmdScores},
 	}}
 	for _, c := range l.commands {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/agents/sealed"
+	"github.com/quorate/quorate/crm/api/editor"
+	"github.com/quorate/quorate/crm/cib"
 	"github.com/quorate/quorate/crm/store/command"
 )
 
@@ -140,4 +142,108 @@ func (s *Shell) cmdSecretRemove(c *call) error {
 	}
 	_, err = cl.Propose(c.ctx, &command.Entry{Kind: command.KindSecretDrop, SecretDrop: &command.SecretDrop{Name: c.args[0]}})
 	return explain(err)
+}
+
+// cmdResourceSecret keeps a parameter of a resource in the secret store, the way "secret" of the field's shell keeps
+// it in files.
+func (s *Shell) cmdResourceSecret(c *call) error {
+	if err := c.want(3, 4); err != nil {
+		return err
+	}
+	id, action, param := c.args[0], c.args[1], c.args[2]
+	if len(c.args) == 4 && action != "set" {
+		return c.usage("%q is too much", c.args[3])
+	}
+	snap, err := s.load(c.ctx)
+	if err != nil {
+		return err
+	}
+	r, err := mustFind(snap.Doc, id)
+	if err != nil {
+		return err
+	}
+	if r.Kind != cib.Primitive {
+		return fmt.Errorf("%s is a %s: only primitives have parameters", id, r.Kind)
+	}
+	value, has := cib.Value(r.Params, param)
+	stored, isStored := strings.CutPrefix(value, "ref:store:")
+	if !has && action != "set" {
+		return fmt.Errorf("%s has no parameter %s", id, param)
+	}
+	literal := hint(fmt.Errorf("%s of %s stands in the document as it is", param, id), "crm resource secret %s stash %s", id, param)
+	switch action {
+	case "set":
+		text := []byte(nil)
+		if len(c.args) == 4 {
+			text = []byte(c.args[3])
+		} else if text, err = s.readInput("-"); err != nil {
+			return err
+		}
+		return s.stash(c, snap, id, param, bytes.TrimSuffix(text, []byte("\n")))
+	case "stash":
+		if strings.HasPrefix(value, "ref:") {
+			return fmt.Errorf("%s of %s is kept apart already: %s", param, id, value)
+		}
+		if err := s.stash(c, snap, id, param, []byte(value)); err != nil {
+			return err
+		}
+		s.warn("older revisions, backups and the audit logs still have the value: change it where it is used, then \"crm resource secret %s set %s\"", id, param)
+		return nil
+	case "unstash":
+		return hint(fmt.Errorf("a stored secret is sealed to the nodes and cannot be read back"), "crm resource param %s set %s VALUE puts a value into the document", id, param)
+	case "show":
+		if !strings.HasPrefix(value, "ref:") {
+			return literal
+		}
+		s.printf("%s\n", value)
+		return nil
+	case "check":
+		if !strings.HasPrefix(value, "ref:") {
+			return literal
+		}
+		if isStored && snap.State != nil && !slices.ContainsFunc(snap.State.Secrets, func(x command.Secret) bool { return x.Name == stored }) {
+			return hint(fmt.Errorf("%s of %s is %s, and there is no such secret", param, id, value), "crm secret set %s", stored)
+		}
+		s.info("%s of %s is kept apart: %s", param, id, value)
+		return nil
+	case "delete":
+		if err := s.change(c.ctx, fmt.Sprintf("crm resource secret %s delete %s", id, param), func(doc *cib.Document) error {
+			r, err := mustFind(doc, id)
+			if err == nil {
+				cib.DeleteValue(r.Params, param)
+			}
+			return err
+		}); err != nil || stored != secretName(id, param) {
+			return err
+		}
+		return s.cmdSecretRemove(&call{ctx: c.ctx, cmd: c.cmd, args: []string{stored}})
+	}
+	return c.usage("%q is none of set, stash, show, check, delete", action)
+}
+
+// secretName is the name under which stash stores a parameter.
+func secretName(id, param string) string { return id + "." + param }
+
+// stash stores a value as a secret and has the parameter refer to it.
+func (s *Shell) stash(c *call, snap *editor.Snapshot, id, param string, value []byte) error {
+	cl, err := s.live()
+	if err != nil {
+		return err
+	}
+	name := secretName(id, param)
+	set, err := sealSecret(snap.State, name, nil, value)
+	if err != nil {
+		return err
+	}
+	if _, err := cl.Propose(c.ctx, &command.Entry{Kind: command.KindSecretSet, SecretSet: set}); err != nil {
+		return explain(err)
+	}
+	return s.change(c.ctx, fmt.Sprintf("crm resource secret %s %s", id, param), func(doc *cib.Document) error {
+		r, err := mustFind(doc, id)
+		if err != nil {
+			return err
+		}
+		cib.SetValue(&doc.Config, &r.Params, r.ID+"-instance_attributes", param, "ref:store:"+name)
+		return nil
+	})
 }

@@ -39,9 +39,11 @@ type Shell struct {
 	err  io.Writer
 	opts options
 
-	levels  []*level // from the root to the present one
-	backend editor.Backend
-	work    *workArea // of the configure level; nil = not opened
+	levels    []*level // from the root to the present one
+	backend   editor.Backend
+	shadow    string    // the shadow in use; "" = none
+	temporary string    // a shadow that ends with this run; "" = none
+	work      *workArea // of the configure level; nil = not opened
 
 	interactive bool // a person types: questions make sense
 	line        int  // of the input, in batch mode
@@ -62,6 +64,7 @@ type options struct {
 	message string
 	socket  string
 	display string
+	shadow  string
 }
 
 // Run carries out the crm command with the given arguments (without the program's name) and returns its exit
@@ -75,6 +78,11 @@ func Run(ctx context.Context, cfg Config, args []string) int {
 	if stop {
 		return code
 	}
+	if err := s.useAtStart(); err != nil {
+		s.fail(err)
+		return exitError
+	}
+	defer s.dropTemporary()
 	if len(rest) > 0 {
 		return s.oneShot(ctx, rest)
 	}
@@ -92,13 +100,14 @@ func Run(ctx context.Context, cfg Config, args []string) int {
 	return s.session(ctx, in)
 }
 
-const usage = `usage: crm [-f FILE] [-F] [-w] [-n] [-y] [-m TEXT] [--socket PATH] [LEVEL ...] [COMMAND [ARGUMENTS]]
+const usage = `usage: crm [-f FILE] [-F] [-w] [-n] [-y] [-m TEXT] [-c SHADOW] [--socket PATH] [LEVEL ...] [COMMAND [ARGUMENTS]]
 
   -f, --file FILE   read commands from FILE ("-": standard input)
   -F, --force       go on where a check refuses
   -w, --wait        after a change, wait until the cluster has done what follows from it
   -n, --no          answer "no" to questions        -y, --yes   answer "yes"
   -m TEXT           why: goes into the record of the change
+  -c, --cib NAME    work on a shadow copy ("crm cib new NAME" makes one)
   --socket PATH     API socket of the node (default: QUORATE_SOCKET, or run/api.sock below QUORATE_ROOT)
   --version         print the version
 
@@ -153,6 +162,8 @@ func (s *Shell) flags(args []string) (rest []string, code int, stop bool) {
 			s.opts.socket, ok = get()
 		case a == "-D" || name == "--display":
 			s.opts.display, ok = get()
+		case a == "-c" || name == "--cib":
+			s.opts.shadow, ok = get()
 		default:
 			fmt.Fprintf(s.err, "ERROR: %q is no switch of crm\n%s", a, usage)
 			return nil, exitUsage, true

@@ -12,12 +12,20 @@ import (
 )
 
 // File is a CIB in a file, as XML.
-type File struct{ Path string }
+type File struct {
+	Path  string
+	Label string // for prompts; "" = the file's name
+}
 
 var _ Backend = (*File)(nil)
 
 // Name implements Backend.
-func (b *File) Name(context.Context) string { return filepath.Base(b.Path) }
+func (b *File) Name(context.Context) string {
+	if b.Label != "" {
+		return b.Label
+	}
+	return filepath.Base(b.Path)
+}
 
 // maxFile bounds a CIB file in bytes.
 const maxFile = 512 << 20
@@ -49,7 +57,7 @@ func (b *File) Commit(ctx context.Context, base *Snapshot, changes []cib.Change,
 	}
 	if !bytes.Equal(now.data, base.data) && !opts.Force {
 		var both []string
-		if changes, both = mergeChanges(base.Doc, now.Doc, changes); len(both) > 0 {
+		if changes, both = Merge(base.Doc, now.Doc, changes); len(both) > 0 {
 			return &ConflictError{both}
 		}
 	}

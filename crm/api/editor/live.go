@@ -62,7 +62,7 @@ func (b *Live) Commit(ctx context.Context, base *Snapshot, changes []cib.Change,
 		if now, err = b.Load(ctx); err != nil {
 			return err
 		}
-		merged, both := mergeChanges(base.Doc, now.Doc, original)
+		merged, both := Merge(base.Doc, now.Doc, original)
 		if len(both) > 0 {
 			return &ConflictError{both}
 		}

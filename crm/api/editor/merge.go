@@ -7,9 +7,9 @@ import (
 	"github.com/quorate/quorate/crm/cib"
 )
 
-// mergeChanges makes changes of base fit to a newer document: objects that others changed too are merged part
-// by part. It returns the objects that both changed in the same part.
-func mergeChanges(base, now *cib.Document, mine []cib.Change) (merged []cib.Change, conflicts []string) {
+// Merge makes changes of base fit to a newer document: objects that others changed too are merged part
+// by part. It returns the objects that both changed in the same part. No input is changed.
+func Merge(base, now *cib.Document, mine []cib.Change) (merged []cib.Change, conflicts []string) {
 	theirs := make(map[string]bool)
 	for _, c := range cib.Diff(base, now) {
 		theirs[c.Key()] = true
