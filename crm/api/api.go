@@ -43,6 +43,7 @@ const (
 	PathMetadata = "/v1/agents/metadata"
 	PathAgents   = "/v1/agents"
 	PathDecision = "/v1/decisions"
+	PathInput    = "/v1/decisions/input"
 	PathRevision = "/v1/revision"
 )
 
@@ -59,7 +60,8 @@ var Endpoints = []Endpoint{
 	{http.MethodGet, PathMetadata, acl.AgentRead, "metadata of an agent, ?agent=class:provider:type"},
 	{http.MethodGet, PathAgents, acl.AgentRead, "agents of a class, ?class="},
 	{http.MethodGet, PathRevision, acl.ConfigRead, "the configuration as it was after a change, ?index="},
-	{http.MethodGet, PathDecision, acl.ConfigRead, "decisions of this node as leader, newest first"},
+	{http.MethodGet, PathDecision, acl.ConfigRead, "decisions of this node as leader, newest first; ?most=NUMBER of them"},
+	{http.MethodGet, PathInput, acl.ConfigRead, "a decision with the document that it was made from, ?id=TERM.TRANSITION"},
 }
 
 // EntryVerbs says which verb a proposed entry needs. A kind without a row cannot be proposed by clients.
@@ -78,6 +80,28 @@ var EntryVerbs = map[command.Kind]acl.Verb{
 
 // MaxBody is the largest request body in bytes: a document of 5,000 resources fits several times.
 const MaxBody = 64 << 20
+
+// Decision is a decision that a node made as leader.
+type Decision struct {
+	ID         string    `json:"id"` // TERM.TRANSITION; with an f behind it, the policy failed
+	Node       string    `json:"node"`
+	Term       uint64    `json:"term"`
+	Transition uint64    `json:"transition"`
+	Index      uint64    `json:"index"` // of the state that was decided on
+	Time       time.Time `json:"time"`
+	Quorate    bool      `json:"quorate"`
+	Actions    int       `json:"actions"`
+	Changes    []string  `json:"changes,omitempty"` // the transition summary, shortened where it is very long
+	Error      string    `json:"error,omitempty"`
+	Version    string    `json:"version"` // of the program that decided
+	Kept       bool      `json:"kept"`    // its input can be fetched
+}
+
+// DecisionInput is what a decision was made from. Deciding on it again gives the same decision.
+type DecisionInput struct {
+	Decision Decision `json:"decision"`
+	Document []byte   `json:"document"` // as Pacemaker's XML
+}
 
 // ProposeReply answers a proposal.
 type ProposeReply struct {

@@ -78,7 +78,8 @@ type tail struct {
 
 // DecisionRecord tells of a decision that was made, for the log and for crm explain.
 type DecisionRecord struct {
-	Transition uint64
+	Term       uint64
+	Transition uint64 // of a decision that failed: the number that it would have had
 	Index      uint64 // state decided on
 	Now        time.Time
 	Quorate    bool
@@ -336,7 +337,7 @@ func (l *Leader) decide(now time.Duration, wall time.Time) {
 	l.dirty, l.configured, l.decidedAt = false, false, now
 	l.decided = l.state.StatusRevision
 	doc := command.PolicyDocument(l.state, l.cfg.Node)
-	rec := DecisionRecord{Index: l.state.Index, Now: wall, Quorate: true, Document: doc}
+	rec := DecisionRecord{Term: l.term, Transition: max(l.transition, l.state.Transition) + 1, Index: l.state.Index, Now: wall, Quorate: true, Document: doc}
 	d, err := l.safely(policy.Input{Document: doc, Now: wall, Quorate: true})
 	if err != nil {
 		rec.Err = err.Error()
@@ -350,7 +351,7 @@ func (l *Leader) decide(now time.Duration, wall time.Time) {
 		l.tails = append(l.tails, &tail{l.graph, l.progress, l.transition, l.inFlight})
 	}
 	l.graph, l.progress = d.Graph, transition.NewProgress(d.Graph)
-	l.transition = max(l.transition, l.state.Transition) + 1
+	l.transition = rec.Transition
 	l.inFlight = map[command.ActionID]int{}
 	l.recheckAt = time.Time{}
 	if d.Graph.RecheckBy != 0 {
@@ -369,7 +370,7 @@ func (l *Leader) decide(now time.Duration, wall time.Time) {
 			l.reasons[a.Number] = a.Reason
 		}
 	}
-	rec.Transition, rec.Decision, rec.Actions = l.transition, d, len(d.Graph.Synapses)
+	rec.Decision, rec.Actions = d, len(d.Graph.Synapses)
 	l.records = append(l.records, rec)
 }
 

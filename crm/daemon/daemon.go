@@ -335,12 +335,19 @@ func (p *process) backend() server.Backend {
 			}
 			return out, err
 		},
-		Decisions: func(ctx context.Context) (any, error) {
+		Decisions: func(ctx context.Context, most int) ([]api.Decision, error) {
 			b, err := with()
 			if err != nil {
 				return nil, err
 			}
-			return b.Decisions(ctx)
+			return b.Decisions(ctx, most)
+		},
+		Input: func(ctx context.Context, id string) (*api.DecisionInput, error) {
+			b, err := with()
+			if err != nil {
+				return nil, err
+			}
+			return b.Input(ctx, id)
 		},
 	}
 }

@@ -37,6 +37,9 @@ func (p Paths) keyDir() string { return filepath.Join(p.nodeDir(), "keys") }
 // logDir is where the raft log lies.
 func (p Paths) logDir() string { return filepath.Join(p.nodeDir(), "raft") }
 
+// decisionDir is where the inputs of decisions lie.
+func (p Paths) decisionDir() string { return filepath.Join(p.nodeDir(), "decisions") }
+
 // peersFile has the members that a joining node was told of, for the time until it has the document.
 func (p Paths) peersFile() string { return filepath.Join(p.nodeDir(), "members") }
 

@@ -46,23 +46,11 @@ type instance struct {
 	authority *authority
 	rounds    chan struct{} // asks for a round of the authority
 
-	mu        sync.Mutex // guards what follows
-	attempts  keyring.Attempts
-	decisions []decision // newest last
-}
+	decisions *decisions
 
-// decision is what is remembered of a decision for the API.
-type decision struct {
-	Transition uint64    `json:"transition"`
-	Index      uint64    `json:"index"`
-	Time       time.Time `json:"time"`
-	Actions    int       `json:"actions"`
-	Changes    []string  `json:"changes,omitempty"`
-	Error      string    `json:"error,omitempty"`
+	mu       sync.Mutex // guards what follows
+	attempts keyring.Attempts
 }
-
-// maxDecisions bounds the decisions that the API tells of.
-const maxDecisions = 200
 
 // openInstance opens what is on disk and makes the node. runs are those that the runner still knows of.
 func openInstance(p Paths, cfg *Config, log hclog.Logger, client *runner.Client, started time.Time) (_ *instance, err error) {
@@ -117,6 +105,7 @@ func openInstance(p Paths, cfg *Config, log hclog.Logger, client *runner.Client,
 	}
 	d.loop = newLoop(n, rlog, d.log, started)
 	d.loop.run, d.loop.incarnation, d.loop.name = client, incarnation, d.name
+	d.decisions = openDecisions(p.decisionDir(), d.name, d.log)
 	d.loop.onDecision = d.record
 	if d.net, err = newNetwork(d, known); err != nil {
 		return nil, err
@@ -162,6 +151,7 @@ func (d *instance) Run(ctx context.Context) error {
 	group.Go(func() { errs <- d.net.Run(ctx) })
 	group.Go(func() { errs <- d.loop.Run(ctx) })
 	group.Go(func() { d.runRounds(ctx) })
+	group.Go(func() { d.decisions.Run(ctx) })
 	err := <-errs
 	cancel()
 	group.Wait()
@@ -315,26 +305,21 @@ func (d *instance) attempt(now time.Time, wrong bool) time.Duration {
 
 // record keeps a decision for the API and the log.
 func (d *instance) record(r controller.DecisionRecord) {
-	rec := decision{Transition: r.Transition, Index: r.Index, Time: r.Now.UTC(), Actions: r.Actions, Error: r.Err}
+	var changes []string
 	if r.Decision != nil {
 		for _, ch := range r.Decision.Summary() {
-			rec.Changes = append(rec.Changes, ch.String())
+			changes = append(changes, ch.String())
 		}
 	}
 	switch {
 	case r.Err != "":
-		d.log.Error("no decision", "index", r.Index, "error", r.Err)
-	case len(rec.Changes) > 0:
-		d.log.Info("decision", "transition", r.Transition, "index", r.Index, "actions", r.Actions, "changes", strings.Join(rec.Changes, "; "))
+		d.log.Error("no decision", "term", r.Term, "transition", r.Transition, "index", r.Index, "error", r.Err)
+	case len(changes) > 0:
+		d.log.Info("decision", "term", r.Term, "transition", r.Transition, "index", r.Index, "actions", r.Actions, "changes", strings.Join(changes, "; "))
 	default:
-		d.log.Debug("decision", "transition", r.Transition, "index", r.Index, "actions", r.Actions)
+		d.log.Debug("decision", "term", r.Term, "transition", r.Transition, "index", r.Index, "actions", r.Actions)
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.decisions = append(d.decisions, rec)
-	if over := len(d.decisions) - maxDecisions; over > 0 {
-		d.decisions = append(d.decisions[:0:0], d.decisions[over:]...)
-	}
+	d.decisions.add(&r, changes)
 }
 
 // backend is what the API server asks.
@@ -378,15 +363,8 @@ func (d *instance) backend() server.Backend {
 			}
 			return out, err
 		},
-		Decisions: func(context.Context) (any, error) {
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			out := make([]decision, 0, len(d.decisions))
-			for i := len(d.decisions) - 1; i >= 0; i-- {
-				out = append(out, d.decisions[i])
-			}
-			return out, nil
-		},
+		Decisions: func(_ context.Context, most int) ([]api.Decision, error) { return d.decisions.newest(most), nil },
+		Input:     func(_ context.Context, id string) (*api.DecisionInput, error) { return d.decisions.input(id) },
 	}
 }
 

@@ -238,3 +238,16 @@ func (c *Client) Agents(ctx context.Context, class string) ([]string, error) {
 	err := c.do(ctx, http.MethodGet, api.PathAgents+"?"+url.Values{"class": {class}}.Encode(), nil, &list)
 	return list, err
 }
+
+// Decisions lists what this node decided as leader, newest first; most bounds the list, 0 = all that is known.
+func (c *Client) Decisions(ctx context.Context, most int) ([]api.Decision, error) {
+	var list []api.Decision
+	err := c.do(ctx, http.MethodGet, api.PathDecision+"?"+url.Values{"most": {strconv.Itoa(most)}}.Encode(), nil, &list)
+	return list, err
+}
+
+// DecisionInput fetches what a decision was made from. The daemon's answer is an error where that is not kept.
+func (c *Client) DecisionInput(ctx context.Context, id string) (*api.DecisionInput, error) {
+	in := new(api.DecisionInput)
+	return in, c.do(ctx, http.MethodGet, api.PathInput+"?"+url.Values{"id": {id}}.Encode(), nil, in)
+}

@@ -42,6 +42,12 @@ type StateError struct{ Message, Hint string }
 // Error implements error.
 func (e *StateError) Error() string { return e.Message }
 
+// NotFoundError says that there is no such thing here.
+type NotFoundError struct{ Message, Hint string }
+
+// Error implements error.
+func (e *NotFoundError) Error() string { return e.Message }
+
 // Backend is the node behind the server. All functions may be called by many goroutines.
 type Backend struct {
 	// State returns the newest state; linear asks the leader first, so that no acknowledged write is missing.
@@ -51,15 +57,17 @@ type Backend struct {
 	// Propose returns once the entry was applied on this node.
 	Propose func(ctx context.Context, e *command.Entry) (index uint64, out command.Outcome, err error)
 	// CIB returns the document as Pacemaker's XML.
-	CIB       func(ctx context.Context, linear bool) ([]byte, error)
-	Local     func() api.Local
-	Token     func(ctx context.Context, r api.TokenRequest, actor string) (api.TokenReply, error)
-	Stop      func(ctx context.Context) error
-	Init      func(ctx context.Context, r api.InitRequest) error
-	Join      func(ctx context.Context, r api.JoinRequest) error
-	Metadata  func(ctx context.Context, agent string) ([]byte, error)
-	Agents    func(ctx context.Context, class string) ([]string, error)
-	Decisions func(ctx context.Context) (any, error)
+	CIB      func(ctx context.Context, linear bool) ([]byte, error)
+	Local    func() api.Local
+	Token    func(ctx context.Context, r api.TokenRequest, actor string) (api.TokenReply, error)
+	Stop     func(ctx context.Context) error
+	Init     func(ctx context.Context, r api.InitRequest) error
+	Join     func(ctx context.Context, r api.JoinRequest) error
+	Metadata func(ctx context.Context, agent string) ([]byte, error)
+	Agents   func(ctx context.Context, class string) ([]string, error)
+	// Decisions lists what the node decided, newest first, at most most (0 = all); Input returns one with its document.
+	Decisions func(ctx context.Context, most int) ([]api.Decision, error)
+	Input     func(ctx context.Context, id string) (*api.DecisionInput, error)
 }
 
 // Config of a Server.
@@ -91,7 +99,7 @@ func New(cfg Config) (*Server, error) {
 	handlers := map[string]handler{
 		api.PathState: s.state, api.PathCIB: s.cib, api.PathLocal: s.local, api.PathPropose: s.propose,
 		api.PathToken: s.token, api.PathStop: s.stop, api.PathInit: s.init, api.PathJoin: s.join,
-		api.PathMetadata: s.metadata, api.PathAgents: s.agents, api.PathDecision: s.decisions, api.PathRevision: s.revision,
+		api.PathMetadata: s.metadata, api.PathAgents: s.agents, api.PathDecision: s.decisions, api.PathInput: s.input, api.PathRevision: s.revision,
 	}
 	for _, e := range api.Endpoints {
 		h := handlers[e.Path]
@@ -214,7 +222,10 @@ func (s *Server) reply(w http.ResponseWriter, err error) {
 	var state *StateError
 	var bad *badRequest
 	var gone *command.RevisionError
+	var missing *NotFoundError
 	switch {
+	case errors.As(err, &missing):
+		s.fail(w, http.StatusNotFound, api.Error{Code: api.CodeNotFound, Message: missing.Message, Hint: missing.Hint})
 	case errors.As(err, &gone):
 		s.fail(w, http.StatusNotFound, api.Error{Code: api.CodeNotFound, Message: err.Error(), Hint: `"crm revisions" lists them`})
 	case errors.As(err, &denied):
@@ -461,9 +472,24 @@ func (s *Server) agents(w http.ResponseWriter, r *http.Request, _ acl.Identity) 
 }
 
 func (s *Server) decisions(w http.ResponseWriter, r *http.Request, _ acl.Identity) error {
-	list, err := s.cfg.Backend.Decisions(r.Context())
+	most := 0
+	if text := r.URL.Query().Get("most"); text != "" {
+		var err error
+		if most, err = strconv.Atoi(text); err != nil || most < 0 {
+			return &badRequest{fmt.Errorf("most=%q is no number of at least 0", text)}
+		}
+	}
+	list, err := s.cfg.Backend.Decisions(r.Context(), most)
 	if err != nil {
 		return err
 	}
 	return write(w, r, list)
+}
+
+func (s *Server) input(w http.ResponseWriter, r *http.Request, _ acl.Identity) error {
+	in, err := s.cfg.Backend.Input(r.Context(), r.URL.Query().Get("id"))
+	if err != nil {
+		return err
+	}
+	return write(w, r, in)
 }
