@@ -21,6 +21,9 @@ func (n *State) bootstrap(b *Bootstrap, out *Outcome) error {
 	if b.Config != nil {
 		d := *b.Config
 		d.Status = cib.Status{}
+		if err := checkDocument(&d); err != nil {
+			return fmt.Errorf("initial configuration: %w", err)
+		}
 		n.Document = &d
 	}
 	out.ConfigChanged = true
