@@ -567,12 +567,29 @@ func (l *Launcher) Run(ctx context.Context) error {
 func (l *Launcher) reapOrphans() {
 	l.starting.Lock()
 	defer l.starting.Unlock()
+	if !l.orphanEnded() {
+		return
+	}
 	for _, pid := range children() {
 		if !l.mains[pid] {
 			var status unix.WaitStatus
 			_, _ = unix.Wait4(pid, &status, unix.WNOHANG, nil)
 		}
 	}
+}
+
+// orphanEnded reports whether a child that nobody waits for may have ended. It asks for one that has ended without
+// taking its status; to list all children costs a look at each thread of this process.
+func (l *Launcher) orphanEnded() bool {
+	var info unix.Siginfo
+	err := unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	switch {
+	case errors.Is(err, unix.ECHILD):
+		return false // there is no child
+	case err != nil:
+		return true
+	}
+	return info.Signo != 0 // else none has ended
 }
 
 // children lists the children of this process.

@@ -119,6 +119,7 @@ func (l *loop) Run(ctx context.Context) error {
 	defer group.Wait()
 	defer cancel()
 
+	procs := procs{busy: l.start}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -134,15 +135,18 @@ func (l *loop) Run(ctx context.Context) error {
 			return err
 		case f := <-l.in:
 			f()
+			inputs := 1
 			for range batch {
 				select {
 				case f := <-l.in:
 					f()
+					inputs++
 					continue
 				default:
 				}
 				break
 			}
+			procs.took(inputs, time.Now())
 			if l.now() >= l.n.NextTick() {
 				l.n.Tick(l.now(), time.Now())
 			}

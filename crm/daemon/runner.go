@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync"
 	"syscall"
@@ -65,6 +66,8 @@ func RunRunner(ctx context.Context, o Options) error {
 	if err := checkDisk(p.Var, freeSpace); err != nil {
 		return err
 	}
+	// This process waits for its children. More processors would only have more threads woken each time.
+	runtime.GOMAXPROCS(1)
 	launcher, err := subprocess.New(subprocess.Config{Journal: filepath.Join(p.runnerDir(), "runs")})
 	if err != nil {
 		return err

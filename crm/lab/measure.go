@@ -517,7 +517,7 @@ var parts = []part{
 		r.take(b, r.add("group of 20 active elsewhere after power off", "s", 2.6, 1), r.few, func(int) (float64, error) { return b.down(false, false) })
 	}},
 	{"hundred", 100, "10s", false, hundred},
-	{"idle", 100, "30s", false, idle},
+	{"idle", 100, "10s", false, idle},
 	{"writes", 100, "10s", false, writes},
 }
 

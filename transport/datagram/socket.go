@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"runtime"
 	"strconv"
 	"sync"
@@ -80,13 +81,18 @@ func getPort(p *uint16) uint16 {
 	return uint16(b[0])<<8 | uint16(b[1])
 }
 
-// Socket is the UDP socket of one link.
+// Socket is the UDP socket of one link. It is not among the files that the Go runtime waits for: the runtime would be
+// woken after each packet sent, too, when its memory is free again. It waits for an epoll instance instead that
+// looks only for packets to receive.
 type Socket struct {
-	hub  *Hub
-	link membership.LinkID
-	conn *net.UDPConn
-	raw  syscall.RawConn
+	hub   *Hub
+	link  membership.LinkID
+	addr  netip.AddrPort
+	file  *os.File // the socket
+	raw   syscall.RawConn
+	ready *os.File // the epoll instance
 
+	closed   atomic.Bool
 	counters [numReasons]atomic.Uint64
 
 	sendMu sync.Mutex // guards the out fields, through which sendOne gets and gives its values
@@ -114,12 +120,10 @@ func (h *Hub) Listen(link membership.LinkID, at netip.AddrPort) (*Socket, error)
 	if err != nil {
 		return nil, fmt.Errorf("open a datagram socket on link %d: %w", link, err)
 	}
-	s := &Socket{hub: h, link: link, conn: conn}
-	if s.raw, err = conn.SyscallConn(); err == nil {
-		err = s.configure(at.Addr().Unmap().Is4())
-	}
+	s := &Socket{hub: h, link: link, addr: conn.LocalAddr().(*net.UDPAddr).AddrPort()}
+	err = s.take(conn)
+	_ = conn.Close()
 	if err != nil {
-		_ = conn.Close()
 		return nil, fmt.Errorf("open a datagram socket on link %d: %w", link, err)
 	}
 	s.sendOne = func(fd uintptr) bool {
@@ -132,28 +136,61 @@ func (h *Hub) Listen(link membership.LinkID, at netip.AddrPort) (*Socket, error)
 		return true
 	}
 	if !h.sockets[link].CompareAndSwap(nil, s) {
-		_ = conn.Close()
+		s.closeFiles()
 		return nil, fmt.Errorf("open a datagram socket: link %d has one already", link)
 	}
 	return s, nil
 }
 
-func (s *Socket) configure(v4 bool) error {
-	// The size of the buffer is a wish; the system cuts it to its own limit.
-	_ = s.conn.SetReadBuffer(receiveBuffer)
+// take makes the socket of the connection its own and prepares to wait for packets.
+func (s *Socket) take(conn *net.UDPConn) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	fd := -1
 	var opt error
-	err := s.raw.Control(func(fd uintptr) {
-		if v4 {
-			opt = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_TOS, trafficClass)
-		} else {
-			opt = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_TCLASS, trafficClass)
-		}
-	})
-	return errors.Join(err, opt)
+	if err := raw.Control(func(of uintptr) { fd, opt = unix.FcntlInt(of, unix.F_DUPFD_CLOEXEC, 0) }); err != nil || opt != nil {
+		return errors.Join(err, opt)
+	}
+	// A file that may block is left alone by the runtime. All calls ask not to wait.
+	opt = unix.SetNonblock(fd, false)
+	s.file = os.NewFile(uintptr(fd), "datagram socket")
+	if opt == nil {
+		opt = s.configure(fd)
+	}
+	if opt == nil {
+		s.raw, opt = s.file.SyscallConn()
+	}
+	if opt != nil {
+		_ = s.file.Close()
+		return opt
+	}
+	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		_ = s.file.Close()
+		return err
+	}
+	// This one is left to the runtime.
+	err = errors.Join(unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN}), unix.SetNonblock(ep, true))
+	s.ready = os.NewFile(uintptr(ep), "readiness of a datagram socket")
+	if err != nil {
+		s.closeFiles()
+	}
+	return err
+}
+
+func (s *Socket) configure(fd int) error {
+	// The size of the buffer is a wish; the system cuts it to its own limit.
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
+	if s.addr.Addr().Unmap().Is4() {
+		return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TOS, trafficClass)
+	}
+	return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_TCLASS, trafficClass)
 }
 
 // Addr returns the address that the socket is bound to.
-func (s *Socket) Addr() netip.AddrPort { return s.conn.LocalAddr().(*net.UDPAddr).AddrPort() }
+func (s *Socket) Addr() netip.AddrPort { return s.addr }
 
 // Link returns the link of the socket.
 func (s *Socket) Link() membership.LinkID { return s.link }
@@ -167,10 +204,17 @@ func (s *Socket) Counters() Counters {
 	return c
 }
 
-// Close closes the socket. A Run that goes on returns.
+// Close closes the socket. A Run that goes on returns; more calls do nothing.
 func (s *Socket) Close() error {
 	s.hub.sockets[s.link].CompareAndSwap(s, nil)
-	return s.conn.Close()
+	s.closed.Store(true)
+	s.closeFiles()
+	return nil
+}
+
+func (s *Socket) closeFiles() {
+	_ = s.ready.Close()
+	_ = s.file.Close()
 }
 
 func (s *Socket) send(packet []byte, to *target) error {
@@ -240,13 +284,21 @@ func (s *Socket) Run(ctx context.Context) error {
 	b := newBatch()
 	var n int
 	var errno syscall.Errno
-	read := func(fd uintptr) bool {
-		n, errno = b.read(fd)
-		return errno != syscall.EAGAIN
+	take := func(fd uintptr) { n, errno = b.read(fd) }
+	var lost error
+	// Called when there may be packets; false waits for more. It leaves the epoll instance alone, which tells of
+	// each packet anew.
+	read := func(uintptr) bool {
+		lost = s.raw.Control(take)
+		return lost != nil || errno != syscall.EAGAIN
+	}
+	ready, err := s.ready.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("receive on link %d: %w", s.link, err)
 	}
 	for {
-		if err := s.raw.Read(read); err != nil {
-			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+		if err := errors.Join(ready.Read(read), lost); err != nil {
+			if s.closed.Load() {
 				return nil
 			}
 			return fmt.Errorf("receive on link %d: %w", s.link, err)
