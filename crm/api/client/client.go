@@ -150,12 +150,20 @@ func (c *Client) do(ctx context.Context, method, path string, body, reply any) e
 
 // State fetches the replicated state: linearizable, or with stale what the node has.
 func (c *Client) State(ctx context.Context, stale bool) (*command.State, error) {
-	path := api.PathState
+	return c.state(ctx, url.Values{}, stale)
+}
+
+// Configuration fetches the part of the state that a change of the configuration starts from.
+func (c *Client) Configuration(ctx context.Context, stale bool) (*command.State, error) {
+	return c.state(ctx, url.Values{"part": {"configuration"}}, stale)
+}
+
+func (c *Client) state(ctx context.Context, q url.Values, stale bool) (*command.State, error) {
 	if stale {
-		path += "?stale=1"
+		q.Set("stale", "1")
 	}
 	var data []byte
-	if err := c.do(ctx, http.MethodGet, path, nil, &data); err != nil {
+	if err := c.do(ctx, http.MethodGet, api.PathState+"?"+q.Encode(), nil, &data); err != nil {
 		return nil, err
 	}
 	return command.DecodeState(data)
@@ -163,12 +171,7 @@ func (c *Client) State(ctx context.Context, stale bool) (*command.State, error) 
 
 // Wait fetches the state once it is newer than after, or after the wait (in whole seconds) has passed.
 func (c *Client) Wait(ctx context.Context, after uint64, wait time.Duration) (*command.State, error) {
-	q := url.Values{"after": {strconv.FormatUint(after, 10)}, "wait": {strconv.Itoa(int(wait / time.Second))}}
-	var data []byte
-	if err := c.do(ctx, http.MethodGet, api.PathState+"?"+q.Encode(), nil, &data); err != nil {
-		return nil, err
-	}
-	return command.DecodeState(data)
+	return c.state(ctx, url.Values{"after": {strconv.FormatUint(after, 10)}, "wait": {strconv.Itoa(int(wait / time.Second))}}, false)
 }
 
 // Revision fetches the configuration as it was right after the change with that index.

@@ -74,24 +74,29 @@ func (e *InvalidError) Error() string {
 // maxTries bounds how often a change is tried again on a configuration that others change at the same time.
 const maxTries = 20
 
-// Change loads the document, lets edit change a copy, and commits the difference; when somebody else changes the
+// Change loads the configuration, lets edit change a copy, and commits the difference; when somebody else changes the
 // same objects at the same time, again on the newest. changed is false when there was no difference. An error of
-// edit ends it.
+// edit ends it. On a live cluster edit gets no status, and may be called once on what this node has before it is called
+// on what the cluster has: a change that is based on something old is refused and made again, so most changes need
+// not wait for the leader twice. With Force nothing is refused, so it starts from the newest.
 func Change(ctx context.Context, b Backend, opts Options, edit func(doc *cib.Document) error) (changed bool, err error) {
+	live, _ := b.(*Live)
 	for try := 0; ; try++ {
-		base, err := b.Load(ctx)
+		stale := live != nil && try == 0 && !opts.Force
+		var base *Snapshot
+		if live != nil {
+			base, err = live.configuration(ctx, stale)
+		} else {
+			base, err = b.Load(ctx)
+		}
 		if err != nil {
 			return false, err
 		}
-		doc := base.Doc.Clone()
-		if err := edit(doc); err != nil {
-			return false, err
+		changes, err := difference(base.Doc, edit)
+		if stale && (err != nil || len(changes) == 0) {
+			continue // it may be otherwise by now
 		}
-		changes := cib.Diff(base.Doc, doc)
-		if len(changes) == 0 {
-			return false, nil
-		}
-		if err := Check(base.Doc, doc); err != nil {
+		if err != nil || len(changes) == 0 {
 			return false, err
 		}
 		err = b.Commit(ctx, base, changes, opts)
@@ -101,6 +106,19 @@ func Change(ctx context.Context, b Backend, opts Options, edit func(doc *cib.Doc
 		}
 		return err == nil, err
 	}
+}
+
+// difference is what edit changes in a document, which is left as it is.
+func difference(base *cib.Document, edit func(doc *cib.Document) error) ([]cib.Change, error) {
+	doc := base.Clone()
+	if err := edit(doc); err != nil {
+		return nil, err
+	}
+	changes := cib.Diff(base, doc)
+	if len(changes) == 0 {
+		return nil, nil
+	}
+	return changes, Check(base, doc)
 }
 
 // Check returns an *InvalidError with the errors that a change brings; those that were there before are not its

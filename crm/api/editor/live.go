@@ -48,6 +48,18 @@ func (b *Live) Fetch(ctx context.Context, stale bool) (*Snapshot, error) {
 	return &Snapshot{Doc: st.Document, State: st}, nil
 }
 
+// configuration is Fetch without the status.
+func (b *Live) configuration(ctx context.Context, stale bool) (*Snapshot, error) {
+	st, err := b.Client.Configuration(ctx, stale)
+	if err != nil {
+		return nil, err
+	}
+	if st.ClusterID == "" {
+		return nil, ErrNoCluster
+	}
+	return &Snapshot{Doc: st.Document, State: st}, nil
+}
+
 // Commit implements Backend.
 func (b *Live) Commit(ctx context.Context, base *Snapshot, changes []cib.Change, opts Options) error {
 	now, original := base, changes

@@ -329,8 +329,16 @@ func (s *Server) state(w http.ResponseWriter, r *http.Request, _ acl.Identity) e
 	if err != nil {
 		return err
 	}
+	switch part := q.Get("part"); part {
+	case "":
+		st = st.Public()
+	case "configuration":
+		st = st.Configuration()
+	default:
+		return &badRequest{fmt.Errorf("part=%s: the only part is configuration", part)}
+	}
 	if strings.Contains(r.Header.Get("Accept"), api.CBOR) {
-		data, err := st.Public().Encode()
+		data, err := st.Encode()
 		if err != nil {
 			return err
 		}
@@ -338,7 +346,7 @@ func (s *Server) state(w http.ResponseWriter, r *http.Request, _ acl.Identity) e
 		_, err = w.Write(data)
 		return err
 	}
-	return write(w, r, st.Public())
+	return write(w, r, st)
 }
 
 // revision answers with the configuration after one change.

@@ -77,3 +77,12 @@ func (s *State) Public() *State {
 	}
 	return &p
 }
+
+// Configuration is what a client needs to propose a change of the configuration: the configuration with the revisions
+// of its objects. The rest, which is most of a state, is left out.
+func (s *State) Configuration() *State {
+	doc := *s.Document
+	doc.Status = cib.Status{}
+	return &State{ClusterID: s.ClusterID, Name: s.Name, Feature: s.Feature, Index: s.Index, Term: s.Term, Document: &doc,
+		Revision: s.Revision, Objects: s.Objects}
+}
