@@ -4,7 +4,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/quorate/quorate/crm/cib"
 	"github.com/quorate/quorate/crm/policy"
+	"github.com/quorate/quorate/crm/policy/model"
 	"github.com/quorate/quorate/crm/store/command"
 	"github.com/quorate/quorate/crm/transition"
 )
@@ -34,8 +36,7 @@ type Member struct {
 	soloNext   time.Duration // next decision of a node alone
 	soloNumber int
 	soloRuns   map[command.ActionID]command.Pending
-	quiet      bool // alone, and nothing was left to stop when it last looked
-	stuck      bool // alone, and something could not be stopped
+	quiet      bool // alone, and nothing ran or was left to stop when it last looked
 
 	do     []command.Pending
 	newest command.ActionID
@@ -52,7 +53,7 @@ func NewMember(cfg MemberConfig, now time.Duration) *Member {
 // LeaderHeard tells that a leader with quorum was heard at now.
 func (m *Member) LeaderHeard(now time.Duration) {
 	m.lastLeader = now
-	m.alone, m.stuck = false, false
+	m.alone = false
 }
 
 // SetQuorumTimeout changes how long the node goes on without having heard a leader.
@@ -156,7 +157,6 @@ func (m *Member) Finished(id command.ActionID, r command.Result) {
 	if p, solo := m.soloRuns[id]; solo {
 		delete(m.soloRuns, id)
 		r.Local = &p
-		m.stuck = m.stuck || p.Task == "stop" && (r.Status != command.StatusDone || r.RC != p.ExpectedRC)
 	}
 	m.outbox = append(m.outbox, r)
 	m.sent = false
@@ -172,7 +172,7 @@ func (m *Member) Changed(key command.RecurringKey, r command.Result) {
 
 // Quiet reports whether the node is alone and runs nothing any more that it should stop. A stop that failed is for the
 // others to settle: they must not be told that the node has left in order.
-func (m *Member) Quiet() bool { return m.alone && m.quiet && !m.stuck && len(m.soloRuns) == 0 }
+func (m *Member) Quiet() bool { return m.alone && m.quiet && len(m.soloRuns) == 0 }
 
 // maxResults bounds the results of one log entry.
 const maxResults = 256
@@ -269,7 +269,16 @@ func (m *Member) stopOwn(wall time.Time) {
 	}
 	for p.Pass(fire) > 0 {
 	}
-	m.quiet = m.soloNumber == before
+	m.quiet = m.soloNumber == before && !runs(d.Cluster, m.cfg.Node)
+}
+
+// runs reports whether something may be active on the node that the cluster looks after. Where a stop failed, there is
+// no more to do and still something runs.
+func runs(c *model.Cluster, node string) bool {
+	return slices.ContainsFunc(c.All, func(r *model.Resource) bool {
+		return r.Kind == cib.Primitive && !r.FenceDevice && (r.Managed || r.Blocked || r.Failed) &&
+			slices.ContainsFunc(r.Active, func(n *model.Node) bool { return n.Name == node })
+	})
 }
 
 // withOutbox is the newest state with this node's own unreported results in it, so that a node alone does

@@ -1,0 +1,48 @@
+package controller
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/quorate/quorate/crm/cib/cibxml"
+	"github.com/quorate/quorate/crm/store/command"
+)
+
+// A node that is alone and is asked to leave may go only when nothing runs on it any more: not while a stop has failed.
+func TestMember_QuietOnlyWhenNothingRuns(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		rc   int
+		want bool
+	}{{"stopped", 0, true}, {"stop failed", 1, false}} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			doc, _, err := cibxml.Read(fmt.Appendf(nil, `<cib validate-with="pacemaker-3.9"><configuration>
+<crm_config/><nodes><node id="1" uname="n1"/><node id="2" uname="n2"/></nodes>
+<resources><primitive id="db" class="ocf" provider="t" type="x"/></resources><constraints/></configuration>
+<status><node_state id="1" uname="n1" in_ccm="true" crmd="online" join="member" expected="member"><lrm id="1"><lrm_resources>
+<lrm_resource id="db" class="ocf" provider="t" type="x"><lrm_rsc_op id="db_last_0" operation_key="db_stop_0" operation="stop" interval="0"
+ rc-code="%d" op-status="%d" call-id="2" transition-key="1:1:0:x" transition-magic="0:%d;1:1:0:x" last-rc-change="1"/></lrm_resource>
+</lrm_resources></lrm></node_state></status></cib>`, c.rc, 4*c.rc, c.rc))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := command.New()
+			s.ClusterID, s.Document = "x", doc
+			s.Members = []command.Member{{Name: "n1", NodeID: 1, RaftID: 1, Incarnation: 1, Online: true}, {Name: "n2", NodeID: 2, RaftID: 2}}
+			m := NewMember(MemberConfig{Node: "n1", Incarnation: 1, QuorumTimeout: time.Second}, 0)
+			m.Applied(s, true)
+			for now := range time.Duration(5) {
+				m.Tick(now*time.Second, time.Unix(100, 0))
+				for _, p := range m.Do() {
+					m.Finished(p.ID, command.Result{RC: p.ExpectedRC})
+				}
+			}
+			if got := m.Quiet(); got != c.want {
+				t.Errorf("Quiet() = %v, want %v", got, c.want)
+			}
+		})
+	}
+}
