@@ -123,6 +123,9 @@ func configureLevel() *level {
 		{name: "default-timeouts", aliases: []string{"default_timeouts"}, args: "ID ...", help: "set the timeouts that the agents advise", run: (*Shell).cmdDefaultTimeouts, complete: completeIDs},
 		{name: "validate-all", aliases: []string{"validate_all"}, args: "ID", help: "check the parameters of a resource against its agent", run: (*Shell).cmdValidateAll, complete: completeIDs},
 		{name: "ra", help: "agents and their parameters", level: raLevel},
+		{name: "template", help: "common set-ups with values to fill in", level: templateLevel},
+		{name: "assist", help: "make a template of resources, or loosely keep them together", level: assistLevel},
+		{name: "history", help: "what happened", level: historyLevel},
 		{name: "cib", help: "shadows, copies of the configuration to work on", level: cibLevel},
 	}...)
 	return l

@@ -42,6 +42,7 @@ type Shell struct {
 	levels    []*level // from the root to the present one
 	backend   editor.Backend
 	shadow    string    // the shadow in use; "" = none
+	filledIn  string    // the filled-in template that the level template means; "" = none
 	temporary string    // a shadow that ends with this run; "" = none
 	work      *workArea // of the configure level; nil = not opened
 
