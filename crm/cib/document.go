@@ -120,7 +120,8 @@ type Node struct {
 
 	Comments []string // crm shell comments that stand before the object, as written, without "#"
 	Extra    []Attr
-	Pos      Pos `cbor:"-" json:"-"`
+	Pos      Pos    `cbor:"-" json:"-"`
+	Layout   Layout `cbor:",omitempty" json:",omitempty"`
 }
 
 // NodeLink is the address of a node on one link.
@@ -170,7 +171,8 @@ type Resource struct {
 	Comments []string
 	Extra    []Attr
 	Unknown  []Unknown
-	Pos      Pos `cbor:"-" json:"-"`
+	Pos      Pos    `cbor:"-" json:"-"`
+	Layout   Layout `cbor:",omitempty" json:",omitempty"`
 }
 
 // Operations is the operations element of a primitive or template.
@@ -191,7 +193,8 @@ type Operation struct {
 	Extra    []Attr // timeout, on-fail, role, start-delay, interval-origin, enabled, record-pending, description, ... in document order
 	Params   []AttributeSet
 	Meta     []AttributeSet
-	Pos      Pos `cbor:"-" json:"-"`
+	Pos      Pos    `cbor:"-" json:"-"`
+	Layout   Layout `cbor:",omitempty" json:",omitempty"`
 }
 
 // BundleSpec is the container, network and storage part of a bundle.
@@ -211,6 +214,7 @@ type PortMapping struct {
 	Port         string
 	InternalPort string
 	Range        string
+	Layout       Layout `cbor:",omitempty" json:",omitempty"`
 }
 
 // StorageMapping is one storage-mapping of a bundle.
@@ -220,6 +224,7 @@ type StorageMapping struct {
 	SourceDirRoot string
 	TargetDir     string
 	Options       string
+	Layout        Layout `cbor:",omitempty" json:",omitempty"`
 }
 
 // Tag names several ids.
@@ -366,7 +371,8 @@ type Alert struct {
 	Select      *AlertSelect // nil = everything
 	Recipients  []AlertRecipient
 	Comments    []string
-	Pos         Pos `cbor:"-" json:"-"`
+	Pos         Pos    `cbor:"-" json:"-"`
+	Layout      Layout `cbor:",omitempty" json:",omitempty"`
 }
 
 // AlertSelect is the select element of an alert.
@@ -385,6 +391,7 @@ type AlertRecipient struct {
 	Value       string
 	Params      []AttributeSet
 	Meta        []AttributeSet
+	Layout      Layout `cbor:",omitempty" json:",omitempty"`
 }
 
 // ClusterSettings are the settings of the membership layer, which Pacemaker's CIB has no place for.

@@ -1,7 +1,7 @@
 package cib
 
-// WithoutPositions returns a copy of doc in which every position is unknown. Positions say where a text had
-// an object, so that documents from different texts are compared without them. The copy shares nothing that
+// WithoutPositions returns a copy of doc in which every position is unknown and every layout the usual one.
+// Both say how a text was written, so that documents from different texts are compared without them. The copy shares nothing that
 // can be changed with doc.
 func WithoutPositions(doc *Document) *Document {
 	out := *doc
@@ -66,16 +66,24 @@ func (c *Configuration) clearPositions() {
 }
 
 func (n *Node) clearPositions() {
-	n.Pos = Pos{}
+	n.Pos, n.Layout = Pos{}, ""
 	clearSets(n.Attributes, n.Utilization)
 }
 
 func (r *Resource) clearPositions() {
-	r.Pos = Pos{}
+	r.Pos, r.Layout = Pos{}, ""
+	if b := r.Bundle; b != nil {
+		for i := range b.Ports {
+			b.Ports[i].Layout = ""
+		}
+		for i := range b.Storage {
+			b.Storage[i].Layout = ""
+		}
+	}
 	clearSets(r.Params, r.Meta, r.Utilization, r.Operations.Attributes)
 	for i := range r.Operations.List {
 		op := &r.Operations.List[i]
-		op.Pos = Pos{}
+		op.Pos, op.Layout = Pos{}, ""
 		clearSets(op.Params, op.Meta)
 	}
 	for i := range r.Unknown {
@@ -94,9 +102,10 @@ func (c *Constraint) clearPositions() {
 }
 
 func (a *Alert) clearPositions() {
-	a.Pos = Pos{}
+	a.Pos, a.Layout = Pos{}, ""
 	clearSets(a.Params, a.Meta)
 	for i := range a.Recipients {
+		a.Recipients[i].Layout = ""
 		clearSets(a.Recipients[i].Params, a.Recipients[i].Meta)
 	}
 }

@@ -517,12 +517,17 @@ func (e *Editor) applyMonitor(st *Statement) error {
 		}
 	}
 	o := cib.Operation{Name: "monitor", Interval: m.Interval}
-	if m.Timeout != "" {
-		o.Extra = append(o.Extra, cib.Attr{Name: "timeout", Value: m.Timeout})
-	}
+	var parts []byte
 	if m.Role != "" {
 		o.Extra = append(o.Extra, cib.Attr{Name: "role", Value: canonicalRole(m.Role)})
+		parts = append(parts, cib.PartAttribute)
 	}
+	parts = append(parts, cib.PartInterval)
+	if m.Timeout != "" {
+		o.Extra = append(o.Extra, cib.Attr{Name: "timeout", Value: m.Timeout})
+		parts = append(parts, cib.PartAttribute)
+	}
+	o.SetLayout(parts)
 	e.ids.fillOp(&o, r)
 	r.Operations.List = append(r.Operations.List, o)
 	return nil

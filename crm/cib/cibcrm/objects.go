@@ -31,12 +31,15 @@ func (p *parser) node(st *Statement) error {
 		return p.fail("%q is no type of node: member, ping or remote", n.Type)
 	}
 	st.ID = n.Name
+	var parts []byte
 	for !p.end() {
 		var err error
 		switch {
 		case p.accept("attributes"):
+			parts = append(parts, cib.PartParams)
 			err = p.nodeBlock(&n.Attributes)
 		case p.accept("utilization"):
+			parts = append(parts, cib.PartUtilization)
 			err = p.nodeBlock(&n.Utilization)
 		case p.description(&n.Description):
 		default:
@@ -46,6 +49,7 @@ func (p *parser) node(st *Statement) error {
 			return err
 		}
 	}
+	n.SetLayout(parts)
 	return nil
 }
 
@@ -124,17 +128,17 @@ func (p *parser) tag(st *Statement) error {
 }
 
 // topology reads "fencing_topology DEVICES ..." (for all nodes) or "TARGET: DEVICES ... TARGET: DEVICES ...".
-// Levels for all nodes come back with the target "@@": Apply expands them.
+// Levels for all nodes come back with the target "@@": Apply expands them. A target
+// that comes again goes on with its levels, and so do, as in the field's shell, other values of an attribute.
 func (p *parser) topology(st *Statement) error {
 	st.Levels = []cib.FencingLevel{}
 	target := cib.FencingLevel{Target: allNodes}
-	index := 0
+	levels := make(map[string]int)
 	for !p.end() {
 		w := p.peek()
 		switch {
 		case strings.HasPrefix(strings.ToLower(w), "pattern:"):
 			target = cib.FencingLevel{TargetPattern: w[len("pattern:"):]}
-			index = 0
 			if target.TargetPattern == "" {
 				return p.fail("a pattern is missing: pattern:REGEX")
 			}
@@ -146,12 +150,10 @@ func (p *parser) topology(st *Statement) error {
 				return p.fail("%q: the form is attr:NAME=VALUE", w)
 			}
 			target = cib.FencingLevel{TargetAttribute: name, TargetValue: value}
-			index = 0
 			p.at++
 			continue
 		case strings.HasSuffix(w, ":") && len(w) > 1:
 			target = cib.FencingLevel{Target: w[:len(w)-1]}
-			index = 0
 			p.at++
 			continue
 		}
@@ -162,12 +164,23 @@ func (p *parser) topology(st *Statement) error {
 			}
 			l.Devices = append(l.Devices, d)
 		}
-		index++
-		l.Index = itoa(index)
+		levels[levelKey(&l)]++
+		l.Index = itoa(levels[levelKey(&l)])
 		st.Levels = append(st.Levels, l)
 		p.at++
 	}
 	return nil
+}
+
+// levelKey names the targets whose levels are counted together.
+func levelKey(l *cib.FencingLevel) string {
+	switch {
+	case l.TargetAttribute != "":
+		return "attr:" + l.TargetAttribute
+	case l.TargetPattern != "":
+		return "pattern:" + l.TargetPattern
+	}
+	return "node:" + l.Target
 }
 
 const allNodes = "@@"
@@ -386,6 +399,7 @@ func (p *parser) alert(st *Statement) error {
 	}
 	a.Path = p.next()
 	stop := []string{"attributes", "meta", "select", "to", "}", "{"}
+	var parts []byte
 	for !p.end() {
 		switch {
 		case p.accept("attributes"):
@@ -394,13 +408,18 @@ func (p *parser) alert(st *Statement) error {
 				return err
 			}
 			a.Params = append(a.Params, set)
+			parts = append(parts, cib.PartParams)
 		case p.accept("meta"):
 			set, err := p.attributes(stop...)
 			if err != nil {
 				return err
 			}
 			a.Meta = append(a.Meta, set)
+			parts = append(parts, cib.PartMeta)
 		case p.accept("select"):
+			if a.Select == nil {
+				parts = append(parts, cib.PartSelect)
+			}
 			if err := p.alertSelect(a); err != nil {
 				return err
 			}
@@ -408,11 +427,13 @@ func (p *parser) alert(st *Statement) error {
 			if err := p.recipient(a); err != nil {
 				return err
 			}
+			parts = append(parts, cib.PartMember)
 		case p.description(&a.Description):
 		default:
 			return p.fail("%q is not expected: attributes, meta, select or to", p.peek())
 		}
 	}
+	a.SetLayout(parts)
 	return nil
 }
 

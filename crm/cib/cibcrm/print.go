@@ -319,12 +319,8 @@ func (p *printer) setWords(s *cib.AttributeSet) []string {
 	return append(out, p.nvpairs(s.Pairs)...)
 }
 
-func (p *printer) block(keyword string, list []cib.AttributeSet) []string {
-	var out []string
-	for i := range list {
-		out = append(out, strings.Join(append([]string{keyword}, p.setWords(&list[i])...), " "))
-	}
-	return out
+func (p *printer) block(keyword string, s *cib.AttributeSet) string {
+	return strings.Join(append([]string{keyword}, p.setWords(s)...), " ")
 }
 
 func (p *printer) rule(r *rule.Rule) string {
@@ -415,15 +411,20 @@ func (p *printer) node(n *cib.Node) string {
 		head += bare(n.ID) + ": "
 	}
 	head += n.Name
-	if n.Type != "" && n.Type != "member" && n.Type != "normal" {
+	if n.Type != "" && n.Type != "normal" {
 		head += ":" + n.Type
 	}
 	var rest []string
 	if n.Description != "" {
 		rest = append(rest, "description="+quote(n.Description))
 	}
-	rest = append(rest, p.block("attributes", n.Attributes)...)
-	rest = append(rest, p.block("utilization", n.Utilization)...)
+	n.EachPart(func(part byte, i int) {
+		if part == cib.PartUtilization {
+			rest = append(rest, p.block("utilization", &n.Utilization[i]))
+		} else {
+			rest = append(rest, p.block("attributes", &n.Attributes[i]))
+		}
+	})
 	return lines(head, rest...)
 }
 
@@ -478,18 +479,30 @@ func (p *printer) resource(r *cib.Resource) string {
 	switch r.Kind {
 	case cib.Primitive, cib.Template:
 		head = append(head, bare(AgentName(r)))
-		rest = append(rest, p.block("params", r.Params)...)
-		rest = append(rest, p.block("meta", r.Meta)...)
-		rest = append(rest, p.block("utilization", r.Utilization)...)
-		rest = append(rest, p.operations(&r.Operations)...)
-	case cib.Bundle:
-		rest = append(rest, p.bundle(r)...)
-	default:
+	case cib.Group, cib.Clone:
 		for _, m := range r.Members {
 			head = append(head, m.ID)
 		}
-		rest = append(rest, p.block("params", r.Params)...)
-		rest = append(rest, p.block("meta", r.Meta)...)
+	}
+	members := 0
+	r.EachPart(func(part byte, i int) {
+		switch part {
+		case cib.PartParams:
+			rest = append(rest, p.block("params", &r.Params[i]))
+		case cib.PartMeta:
+			rest = append(rest, p.block("meta", &r.Meta[i]))
+		case cib.PartUtilization:
+			rest = append(rest, p.block("utilization", &r.Utilization[i]))
+		case cib.PartOperations:
+			rest = append(rest, p.operations(&r.Operations)...)
+		case cib.PartMember:
+			members++ // they come last, wherever their elements are
+		default:
+			rest = append(rest, bundlePart(r.Bundle, part))
+		}
+	})
+	for i := range members {
+		rest = append(rest, "primitive "+r.Members[i].ID)
 	}
 	return lines(strings.Join(head, " "), rest...)
 }
@@ -513,23 +526,21 @@ func (p *printer) operation(o *cib.Operation) []string {
 	if o.IDRef != "" {
 		words = append(words, "$id-ref="+quote(o.IDRef))
 	}
-	last := ""
-	switch {
-	case o.Interval == "":
-	case (o.Interval == "0" || o.Interval == "0s") && len(o.Extra) > 0:
-		last = "interval=" + quote(o.Interval)
-	default:
-		words = append(words, "interval="+quote(o.Interval))
-	}
-	for _, a := range o.Extra {
-		words = append(words, a.Name+"="+quote(a.Value))
-	}
-	if last != "" {
-		words = append(words, last)
-	}
-	out := []string{strings.Join(words, " ")}
-	out = append(out, p.block("op_params", o.Params)...)
-	return append(out, p.block("op_meta", o.Meta)...)
+	out := []string{""}
+	o.EachPart(func(part byte, i int) {
+		switch part {
+		case cib.PartInterval:
+			words = append(words, "interval="+quote(o.Interval))
+		case cib.PartAttribute:
+			words = append(words, o.Extra[i].Name+"="+quote(o.Extra[i].Value))
+		case cib.PartParams:
+			out = append(out, p.block("op_params", &o.Params[i]))
+		default:
+			out = append(out, p.block("op_meta", &o.Meta[i]))
+		}
+	})
+	out[0] = strings.Join(words, " ")
+	return out
 }
 
 func attrWords(keyword string, attrs []cib.Attr) string {
@@ -542,36 +553,23 @@ func attrWords(keyword string, attrs []cib.Attr) string {
 	return strings.Join(out, " ")
 }
 
-func (p *printer) bundle(r *cib.Resource) []string {
-	b := r.Bundle
-	if b == nil {
-		return nil
-	}
-	out := []string{attrWords(b.Engine, b.Attributes)}
-	some := func(keyword string, list ...cib.Attr) string {
-		return attrWords(keyword, slices.DeleteFunc(list, func(a cib.Attr) bool { return a.Value == "" }))
-	}
-	if b.HasNetwork {
+// bundlePart prints the container, network or storage of a bundle.
+func bundlePart(b *cib.BundleSpec, part byte) string {
+	switch part {
+	case cib.PartContainer:
+		return attrWords(b.Engine, b.Attributes)
+	case cib.PartNetwork:
 		words := []string{attrWords("network", b.Network)}
-		for _, m := range b.Ports {
-			words = append(words, some("port-mapping", cib.Attr{Name: "port", Value: m.Port}, cib.Attr{Name: "internal-port", Value: m.InternalPort},
-				cib.Attr{Name: "range", Value: m.Range}, cib.Attr{Name: "id", Value: m.ID}))
+		for i := range b.Ports {
+			words = append(words, attrWords("port-mapping", b.Ports[i].Attributes()))
 		}
-		out = append(out, strings.Join(words, " "))
+		return strings.Join(words, " ")
 	}
-	if b.HasStorage {
-		words := []string{"storage"}
-		for _, m := range b.Storage {
-			words = append(words, some("storage-mapping", cib.Attr{Name: "target-dir", Value: m.TargetDir},
-				cib.Attr{Name: "source-dir", Value: m.SourceDir}, cib.Attr{Name: "source-dir-root", Value: m.SourceDirRoot},
-				cib.Attr{Name: "options", Value: m.Options}, cib.Attr{Name: "id", Value: m.ID}))
-		}
-		out = append(out, strings.Join(words, " "))
+	words := []string{"storage"}
+	for i := range b.Storage {
+		words = append(words, attrWords("storage-mapping", b.Storage[i].Attributes()))
 	}
-	for _, m := range r.Members {
-		out = append(out, "primitive "+m.ID)
-	}
-	return append(out, p.block("meta", r.Meta)...)
+	return strings.Join(words, " ")
 }
 
 var constraintKeyword = [...]string{cib.Location: "location", cib.Colocation: "colocation", cib.Order: "order", cib.Ticket: "rsc_ticket"}
@@ -698,6 +696,7 @@ func (p *printer) topology() {
 	}
 	var targets []target
 	plain := true
+	levels := make(map[string]int)
 	for i := range c.FencingTopology {
 		l := &c.FencingTopology[i]
 		head := ""
@@ -717,7 +716,8 @@ func (p *printer) topology() {
 			n = len(targets) - 1
 		}
 		targets[n].devices = append(targets[n].devices, strings.Join(l.Devices, ","))
-		if l.Index != strconv.Itoa(len(targets[n].devices)) || len(l.Extra) > 0 {
+		levels[levelKey(l)]++
+		if l.Index != strconv.Itoa(levels[levelKey(l)]) || len(l.Extra) > 0 {
 			plain = false
 		}
 	}
@@ -808,38 +808,72 @@ func (p *printer) alert(a *cib.Alert) string {
 	if a.Description != "" {
 		rest = append(rest, "description="+quote(a.Description))
 	}
-	rest = append(rest, p.block("attributes", a.Params)...)
-	rest = append(rest, p.block("meta", a.Meta)...)
-	if s := a.Select; s != nil {
-		words := []string{"select"}
-		if s.Fencing {
-			words = append(words, "fencing")
+	var parts []byte
+	a.EachPart(func(part byte, i int) {
+		parts = append(parts, part)
+		switch part {
+		case cib.PartParams:
+			rest = append(rest, p.block("attributes", &a.Params[i]))
+		case cib.PartMeta:
+			rest = append(rest, p.block("meta", &a.Meta[i]))
+		case cib.PartSelect:
+			rest = append(rest, alertSelect(a.Select))
+		default:
+			rest = append(rest, "")
 		}
-		if s.Nodes {
-			words = append(words, "nodes")
+	})
+	// Without braces the sets of attributes after a recipient would be its own.
+	at, first := len(rest)-len(parts), 0
+	for i, part := range parts {
+		if part == cib.PartMember {
+			braces := i+1 < len(parts) && (parts[i+1] == cib.PartParams || parts[i+1] == cib.PartMeta)
+			rest[at+i] = p.recipient(&a.Recipients[first], braces)
+			first++
 		}
-		if s.Resources {
-			words = append(words, "resources")
-		}
-		if s.AttributesOn {
-			words = append(words, "attributes {")
-			for _, n := range s.Attributes {
-				words = append(words, bare(n.Name))
-			}
-			words = append(words, "}")
-		}
-		rest = append(rest, strings.Join(words, " "))
-	}
-	for i := range a.Recipients {
-		r := &a.Recipients[i]
-		inner := append(p.block("attributes", r.Params), p.block("meta", r.Meta)...)
-		if r.Description != "" {
-			rest = append(rest, strings.Join(append(append([]string{"to {", quote(r.Value), "description=" + quote(r.Description)}, inner...), "}"), " "))
-			continue
-		}
-		rest = append(rest, strings.Join(append([]string{"to", quote(r.Value)}, inner...), " "))
 	}
 	return lines("alert "+a.ID+" "+quote(a.Path), rest...)
+}
+
+func alertSelect(s *cib.AlertSelect) string {
+	words := []string{"select"}
+	if s.Fencing {
+		words = append(words, "fencing")
+	}
+	if s.Nodes {
+		words = append(words, "nodes")
+	}
+	if s.Resources {
+		words = append(words, "resources")
+	}
+	if s.AttributesOn {
+		words = append(words, "attributes {")
+		for _, n := range s.Attributes {
+			words = append(words, bare(n.Name))
+		}
+		words = append(words, "}")
+	}
+	return strings.Join(words, " ")
+}
+
+func (p *printer) recipient(r *cib.AlertRecipient, braces bool) string {
+	words := []string{"to", quote(r.Value)}
+	if braces || r.Description != "" {
+		words = []string{"to {", quote(r.Value)}
+	}
+	if r.Description != "" {
+		words = append(words, "description="+quote(r.Description))
+	}
+	r.EachPart(func(part byte, i int) {
+		if part == cib.PartMeta {
+			words = append(words, p.block("meta", &r.Meta[i]))
+		} else {
+			words = append(words, p.block("attributes", &r.Params[i]))
+		}
+	})
+	if braces || r.Description != "" {
+		words = append(words, "}")
+	}
+	return strings.Join(words, " ")
 }
 
 // readsBack reports whether the statement gives the object again, ids of its parts aside.
@@ -885,7 +919,7 @@ func (p *printer) readsBack(text, keyword string, o cib.Object) bool {
 func same(a, b any) bool { return sameValue(reflect.ValueOf(a), reflect.ValueOf(b), "") }
 
 var notSaid = map[string]bool{"ID": true, "Pos": true, "Comments": true, "Members": true, "Links": true, "Witness": true, "Voter": true,
-	"HasValue": true, "CallID": true}
+	"Layout": true, "HasValue": true, "CallID": true}
 
 func sameValue(a, b reflect.Value, field string) bool {
 	switch a.Kind() {

@@ -37,19 +37,22 @@ func (p *parser) primitive(st *Statement) error {
 		p.at--
 		return p.fail("%v", err)
 	}
+	var parts []byte
 	for !p.end() {
+		part := byte(cib.PartParams)
 		switch {
 		case p.accept("params"):
 			err = p.block(&r.Params)
 		case p.accept("meta"):
-			err = p.block(&r.Meta)
+			part, err = cib.PartMeta, p.block(&r.Meta)
 		case p.accept("utilization"):
-			err = p.block(&r.Utilization)
+			part, err = cib.PartUtilization, p.block(&r.Utilization)
 		case p.accept("operations"):
-			err = p.operations(r)
+			part, err = cib.PartOperations, p.operations(r)
 		case p.accept("op"):
-			err = p.op(r)
+			part, err = cib.PartOperations, p.op(r)
 		case len(r.Params)+len(r.Meta)+len(r.Utilization)+len(r.Operations.List) == 0 && p.description(&r.Description):
+			continue
 		default:
 			if _, _, ok := pair(p.peek()); !ok && !strings.HasPrefix(p.peek(), "@") {
 				return p.fail("%q is not expected: params, meta, utilization, operations or op", p.peek())
@@ -59,7 +62,12 @@ func (p *parser) primitive(st *Statement) error {
 		if err != nil {
 			return err
 		}
+		// Operations stand together, where the first of them is.
+		if part != cib.PartOperations || !slices.Contains(parts, part) {
+			parts = append(parts, part)
+		}
 	}
+	r.SetLayout(parts)
 	return nil
 }
 
@@ -138,9 +146,11 @@ func (p *parser) op(r *cib.Resource) error {
 		return p.fail("%q is not the name of an operation", o.Name)
 	}
 	var own cib.AttributeSet
+	var attrs, sets []byte // parts as they are written; attributes come first
 	for !p.end() {
 		switch {
 		case p.accept("op_params"):
+			sets = append(sets, cib.PartParams)
 			set, err := p.attributes(blockWords...)
 			if err != nil {
 				return err
@@ -148,6 +158,7 @@ func (p *parser) op(r *cib.Resource) error {
 			o.Params = append(o.Params, set)
 			continue
 		case p.accept("op_meta"):
+			sets = append(sets, cib.PartMeta)
 			set, err := p.attributes(blockWords...)
 			if err != nil {
 				return err
@@ -164,6 +175,11 @@ func (p *parser) op(r *cib.Resource) error {
 		}
 		p.at++
 		plain := strings.TrimPrefix(name, "$")
+		if len(own.Pairs) > 0 && (plain == "interval" || plain != "id" && slices.Contains(opAttributes, plain)) {
+			// The field's shell refuses it too: what follows would look like a parameter of the agent.
+			p.at--
+			return p.fail("%s comes before %s, which is a parameter of the agent: write it first", plain, own.Pairs[0].Name)
+		}
 		switch {
 		case name == "$id" || name == "id":
 			o.ID = value
@@ -174,6 +190,7 @@ func (p *parser) op(r *cib.Resource) error {
 				return err
 			}
 			o.Interval = value
+			attrs = append(attrs, cib.PartInterval)
 		case slices.Contains(opAttributes, plain):
 			if err := p.once(slices.ContainsFunc(o.Extra, func(a cib.Attr) bool { return a.Name == plain }), name); err != nil {
 				return err
@@ -183,16 +200,20 @@ func (p *parser) op(r *cib.Resource) error {
 				return p.fail("on-fail is one of %s, not %q", strings.Join(onFail, ", "), value)
 			}
 			o.Extra = append(o.Extra, cib.Attr{Name: plain, Value: value})
+			attrs = append(attrs, cib.PartAttribute)
 		default:
 			own.Pairs = append(own.Pairs, cib.NVPair{Name: name, Value: value})
 		}
 	}
 	if len(own.Pairs) > 0 {
 		o.Params = append([]cib.AttributeSet{own}, o.Params...)
+		sets = append([]byte{cib.PartParams}, sets...)
 	}
 	if o.Interval == "" {
 		o.Interval = "0"
+		attrs = append(attrs, cib.PartInterval)
 	}
+	o.SetLayout(append(attrs, sets...))
 	r.Operations.List = append(r.Operations.List, o)
 	return nil
 }
@@ -234,14 +255,17 @@ func (p *parser) group(st *Statement) error {
 
 // collective reads the params, meta and description of a group or clone.
 func (p *parser) collective(r *cib.Resource) error {
+	var parts []byte
 	for !p.end() {
+		part := byte(cib.PartParams)
 		var err error
 		switch {
 		case p.accept("params"):
 			err = p.block(&r.Params)
 		case p.accept("meta"):
-			err = p.block(&r.Meta)
+			part, err = cib.PartMeta, p.block(&r.Meta)
 		case len(r.Params)+len(r.Meta) == 0 && p.description(&r.Description):
+			continue
 		default:
 			if _, _, ok := pair(p.peek()); !ok {
 				return p.fail("%q is not expected: params or meta", p.peek())
@@ -251,7 +275,9 @@ func (p *parser) collective(r *cib.Resource) error {
 		if err != nil {
 			return err
 		}
+		parts = append(parts, part)
 	}
+	r.SetLayout(parts)
 	return nil
 }
 
@@ -287,17 +313,25 @@ func (p *parser) bundle(st *Statement) error {
 	b := &cib.BundleSpec{}
 	r := &cib.Resource{Kind: cib.Bundle, ID: id, Bundle: b}
 	st.ID, st.Resource = id, r
+	var parts []byte
+	once := func(part byte) {
+		if !slices.Contains(parts, part) {
+			parts = append(parts, part)
+		}
+	}
 	for !p.end() {
 		switch {
 		case p.is(bundleEngines...):
 			if b.Engine != "" {
 				return p.fail("a bundle has one container engine")
 			}
+			once(cib.PartContainer)
 			b.Engine = strings.ToLower(p.next())
 			if b.Attributes, err = p.fixed(engineAttrs); err != nil {
 				return err
 			}
 		case p.accept("network"):
+			once(cib.PartNetwork)
 			b.HasNetwork = true
 			if b.Network, err = p.fixed(networkAttrs); err != nil {
 				return err
@@ -307,24 +341,32 @@ func (p *parser) bundle(st *Statement) error {
 			if err != nil {
 				return err
 			}
+			once(cib.PartNetwork)
 			b.HasNetwork = true
-			b.Ports = append(b.Ports, cib.PortMapping{ID: get(attrs, "id"), Port: get(attrs, "port"),
-				InternalPort: get(attrs, "internal-port"), Range: get(attrs, "range")})
+			m := cib.PortMapping{ID: get(attrs, "id"), Port: get(attrs, "port"),
+				InternalPort: get(attrs, "internal-port"), Range: get(attrs, "range")}
+			m.SetLayout(mappingParts(attrs))
+			b.Ports = append(b.Ports, m)
 		case p.accept("storage"):
+			once(cib.PartStorage)
 			b.HasStorage = true
 		case p.accept("storage-mapping"):
 			attrs, err := p.fixed(storageAttrs)
 			if err != nil {
 				return err
 			}
+			once(cib.PartStorage)
 			b.HasStorage = true
-			b.Storage = append(b.Storage, cib.StorageMapping{ID: get(attrs, "id"), SourceDir: get(attrs, "source-dir"),
-				SourceDirRoot: get(attrs, "source-dir-root"), TargetDir: get(attrs, "target-dir"), Options: get(attrs, "options")})
+			m := cib.StorageMapping{ID: get(attrs, "id"), SourceDir: get(attrs, "source-dir"),
+				SourceDirRoot: get(attrs, "source-dir-root"), TargetDir: get(attrs, "target-dir"), Options: get(attrs, "options")}
+			m.SetLayout(mappingParts(attrs))
+			b.Storage = append(b.Storage, m)
 		case p.accept("primitive"):
 			child, err := p.id("primitive in the bundle")
 			if err != nil {
 				return err
 			}
+			once(cib.PartMember)
 			st.Nested = []string{child}
 		case p.accept("meta"):
 			set, err := p.attributes(append([]string{"network", "storage", "primitive", "meta"}, bundleEngines...)...)
@@ -332,6 +374,7 @@ func (p *parser) bundle(st *Statement) error {
 				return err
 			}
 			r.Meta = append(r.Meta, set)
+			parts = append(parts, cib.PartMeta)
 		case p.description(&r.Description):
 		default:
 			return p.fail("%q is not expected: %s, network, storage, primitive or meta", p.peek(), strings.Join(bundleEngines, ", "))
@@ -343,7 +386,20 @@ func (p *parser) bundle(st *Statement) error {
 	if get(b.Attributes, "image") == "" {
 		return p.fail("the container needs image=NAME")
 	}
+	r.SetLayout(parts)
 	return nil
+}
+
+// mappingParts are the attributes of a mapping as they are written. An id that is made is the last.
+func mappingParts(attrs []cib.Attr) []byte {
+	var parts []byte
+	for _, a := range attrs {
+		parts = append(parts, cib.MappingPart(a.Name))
+	}
+	if get(attrs, "id") == "" {
+		parts = append(parts, cib.PartID)
+	}
+	return parts
 }
 
 // fixed reads NAME=VALUE words of a closed list.

@@ -388,17 +388,21 @@ func (d *decoder) nodeElement() {
 		}
 	}
 	d.node = &n
+	parts := make([]byte, 0, 8)
 	for d.child() {
 		switch string(d.name) {
 		case "instance_attributes":
+			parts = append(parts, cib.PartParams)
 			d.attributeSet(&n.Attributes)
 		case "utilization":
+			parts = append(parts, cib.PartUtilization)
 			d.attributeSet(&n.Utilization)
 		default:
 			d.skip("is not known in a node and is ignored")
 		}
 	}
 	d.node = nil
+	n.SetLayout(parts)
 	d.doc.Config.Nodes = append(d.doc.Config.Nodes, n)
 }
 
@@ -445,38 +449,51 @@ func (d *decoder) resource(top bool) *cib.Resource {
 			d.extra(&r.Extra, a)
 		}
 	}
+	parts := make([]byte, 0, 16)
 	for d.child() {
 		switch string(d.name) {
 		case "instance_attributes":
+			parts = append(parts, cib.PartParams)
 			d.attributeSet(&r.Params)
 		case "meta_attributes":
+			parts = append(parts, cib.PartMeta)
 			d.attributeSet(&r.Meta)
 		case "utilization":
+			parts = append(parts, cib.PartUtilization)
 			d.attributeSet(&r.Utilization)
 		case "operations":
 			if !agent {
 				d.unknownPart(r)
 				continue
 			}
+			parts = append(parts, cib.PartOperations)
 			d.operations(&r.Operations)
 		case "docker", "podman", "rkt", "network", "storage":
 			if r.Kind != cib.Bundle {
 				d.unknownPart(r)
 				continue
 			}
+			parts = append(parts, bundleParts[string(d.name)])
 			d.bundlePart(r.Bundle)
 		default:
 			if agent {
 				d.unknownPart(r)
 			} else if m := d.resource(false); m != nil {
+				if r.Kind == cib.Bundle {
+					parts = append(parts, cib.PartMember)
+				}
 				r.Members = append(r.Members, m)
 			} else {
 				d.unknownPart(r)
 			}
 		}
 	}
+	r.SetLayout(parts)
 	return r
 }
+
+var bundleParts = map[string]byte{"docker": cib.PartContainer, "podman": cib.PartContainer, "rkt": cib.PartContainer,
+	"network": cib.PartNetwork, "storage": cib.PartStorage}
 
 func (d *decoder) operations(o *cib.Operations) {
 	for i := range d.attrs {
@@ -504,6 +521,7 @@ func (d *decoder) operations(o *cib.Operations) {
 
 func (d *decoder) operation(o *cib.Operations) {
 	op := cib.Operation{Pos: d.at()}
+	parts := make([]byte, 0, 16)
 	for i := range d.attrs {
 		a := &d.attrs[i]
 		switch string(a.name) {
@@ -514,21 +532,26 @@ func (d *decoder) operation(o *cib.Operations) {
 		case "name":
 			op.Name = d.str(a)
 		case "interval":
+			parts = append(parts, cib.PartInterval)
 			op.Interval = d.str(a)
 		default:
+			parts = append(parts, cib.PartAttribute)
 			d.extra(&op.Extra, a)
 		}
 	}
 	for d.child() {
 		switch string(d.name) {
 		case "instance_attributes":
+			parts = append(parts, cib.PartParams)
 			d.attributeSet(&op.Params)
 		case "meta_attributes":
+			parts = append(parts, cib.PartMeta)
 			d.attributeSet(&op.Meta)
 		default:
 			d.skip("is not known in an operation and is ignored")
 		}
 	}
+	op.SetLayout(parts)
 	o.List = append(o.List, op)
 }
 
@@ -545,8 +568,12 @@ func (d *decoder) bundlePart(b *cib.BundleSpec) {
 				continue
 			}
 			var p cib.PortMapping
+			parts := make([]byte, 0, 8)
 			for i := range d.attrs {
 				a := &d.attrs[i]
+				if part := cib.MappingPart(string(a.name)); part != 0 {
+					parts = append(parts, part)
+				}
 				switch string(a.name) {
 				case "id":
 					p.ID = d.str(a)
@@ -561,6 +588,7 @@ func (d *decoder) bundlePart(b *cib.BundleSpec) {
 				}
 			}
 			d.leaf()
+			p.SetLayout(parts)
 			b.Ports = append(b.Ports, p)
 		}
 	case "storage":
@@ -572,8 +600,12 @@ func (d *decoder) bundlePart(b *cib.BundleSpec) {
 				continue
 			}
 			var m cib.StorageMapping
+			parts := make([]byte, 0, 8)
 			for i := range d.attrs {
 				a := &d.attrs[i]
+				if part := cib.MappingPart(string(a.name)); part != 0 {
+					parts = append(parts, part)
+				}
 				switch string(a.name) {
 				case "id":
 					m.ID = d.str(a)
@@ -590,6 +622,7 @@ func (d *decoder) bundlePart(b *cib.BundleSpec) {
 				}
 			}
 			d.leaf()
+			m.SetLayout(parts)
 			b.Storage = append(b.Storage, m)
 		}
 	default:
@@ -913,33 +946,45 @@ func (d *decoder) permission() (p cib.ACLPermission, ok bool) {
 func (d *decoder) alert() {
 	x := cib.Alert{Pos: d.at(), Comments: d.takeComments(), ID: d.get("id"), Description: d.get("description"), Path: d.get("path")}
 	d.onlyAttributes("id", "description", "path")
+	parts := make([]byte, 0, 8)
 	for d.child() {
 		switch string(d.name) {
 		case "instance_attributes":
+			parts = append(parts, cib.PartParams)
 			d.attributeSet(&x.Params)
 		case "meta_attributes":
+			parts = append(parts, cib.PartMeta)
 			d.attributeSet(&x.Meta)
 		case "select":
 			d.onlyAttributes()
+			if x.Select == nil {
+				parts = append(parts, cib.PartSelect)
+			}
 			x.Select = d.alertSelect(x.Select)
 		case "recipient":
 			r := cib.AlertRecipient{ID: d.get("id"), Description: d.get("description"), Value: d.get("value")}
 			d.onlyAttributes("id", "description", "value")
+			inner := make([]byte, 0, 4)
 			for d.child() {
 				switch string(d.name) {
 				case "instance_attributes":
+					inner = append(inner, cib.PartParams)
 					d.attributeSet(&r.Params)
 				case "meta_attributes":
+					inner = append(inner, cib.PartMeta)
 					d.attributeSet(&r.Meta)
 				default:
 					d.skip("is not known in a recipient and is ignored")
 				}
 			}
+			r.SetLayout(inner)
+			parts = append(parts, cib.PartMember)
 			x.Recipients = append(x.Recipients, r)
 		default:
 			d.skip("is not known in an alert and is ignored")
 		}
 	}
+	x.SetLayout(parts)
 	d.doc.Config.Alerts = append(d.doc.Config.Alerts, x)
 }
 

@@ -543,8 +543,13 @@ func (w *writer) node(n *cib.Node) {
 	for i := range n.Links {
 		w.setting("quorate-node-link", "link", n.Links[i].Link, "address", n.Links[i].Address)
 	}
-	w.sets("instance_attributes", n.Attributes)
-	w.sets("utilization", n.Utilization)
+	n.EachPart(func(part byte, i int) {
+		if part == cib.PartUtilization {
+			w.set("utilization", &n.Utilization[i])
+		} else {
+			w.set("instance_attributes", &n.Attributes[i])
+		}
+	})
 	w.end("node")
 }
 
@@ -580,69 +585,94 @@ func (w *writer) resource(r *cib.Resource) {
 	w.opt("template", r.Template)
 	w.opt("description", r.Description)
 	w.attrs(r.Extra)
-	if b := r.Bundle; b != nil && r.Kind == cib.Bundle {
-		w.sets("meta_attributes", r.Meta)
-		w.bundle(b)
-		w.sets("instance_attributes", r.Params)
-	} else {
-		w.sets("meta_attributes", r.Meta)
-		w.sets("instance_attributes", r.Params)
-	}
-	w.sets("utilization", r.Utilization)
-	w.operations(&r.Operations)
-	for _, m := range r.Members {
-		w.resource(m)
+	r.EachPart(func(part byte, i int) {
+		switch part {
+		case cib.PartParams:
+			w.set("instance_attributes", &r.Params[i])
+		case cib.PartMeta:
+			w.set("meta_attributes", &r.Meta[i])
+		case cib.PartUtilization:
+			w.set("utilization", &r.Utilization[i])
+		case cib.PartOperations:
+			w.operations(&r.Operations)
+		case cib.PartMember:
+			w.resource(r.Members[i])
+		default:
+			w.bundle(r.Bundle, part)
+		}
+	})
+	if r.Kind != cib.Bundle {
+		for _, m := range r.Members {
+			w.resource(m)
+		}
 	}
 	w.unknown(r.Unknown, "")
 	w.end(name)
 }
 
-func (w *writer) bundle(b *cib.BundleSpec) {
-	if b.Engine != "" && validXMLName(b.Engine) {
-		w.start(b.Engine)
-		w.attrs(b.Attributes)
-		w.end(b.Engine)
-	}
-	if b.HasNetwork {
+// bundle writes one part of a bundle.
+func (w *writer) bundle(b *cib.BundleSpec, part byte) {
+	switch part {
+	case cib.PartContainer:
+		if validXMLName(b.Engine) {
+			w.start(b.Engine)
+			w.attrs(b.Attributes)
+			w.end(b.Engine)
+		}
+	case cib.PartNetwork:
 		w.start("network")
 		w.attrs(b.Network)
 		for i := range b.Ports {
-			p := &b.Ports[i]
-			w.leaf("port-mapping", "id", p.ID, "port", p.Port, "internal-port", p.InternalPort, "range", p.Range)
+			w.start("port-mapping")
+			w.attrs(b.Ports[i].Attributes())
+			w.end("port-mapping")
 		}
 		w.end("network")
-	}
-	if b.HasStorage {
+	case cib.PartStorage:
 		w.start("storage")
 		for i := range b.Storage {
-			m := &b.Storage[i]
-			w.leaf("storage-mapping", "id", m.ID, "source-dir", m.SourceDir, "source-dir-root", m.SourceDirRoot, "target-dir", m.TargetDir, "options", m.Options)
+			w.start("storage-mapping")
+			w.attrs(b.Storage[i].Attributes())
+			w.end("storage-mapping")
 		}
 		w.end("storage")
 	}
 }
 
 func (w *writer) operations(o *cib.Operations) {
-	if o.ID == "" && o.IDRef == "" && len(o.Attributes) == 0 && len(o.List) == 0 {
-		return
-	}
 	w.start("operations")
 	w.opt("id", o.ID)
 	w.opt("id-ref", o.IDRef)
 	w.sets("instance_attributes", o.Attributes)
 	for i := range o.List {
-		op := &o.List[i]
-		w.start("op")
-		w.opt("id", op.ID)
-		w.opt("id-ref", op.IDRef)
-		w.opt("name", op.Name)
-		w.opt("interval", op.Interval)
-		w.attrs(op.Extra)
-		w.sets("instance_attributes", op.Params)
-		w.sets("meta_attributes", op.Meta)
-		w.end("op")
+		w.operation(&o.List[i])
 	}
 	w.end("operations")
+}
+
+func (w *writer) operation(op *cib.Operation) {
+	w.start("op")
+	w.opt("id", op.ID)
+	w.opt("id-ref", op.IDRef)
+	w.opt("name", op.Name)
+	// Attributes come before sets: an element's are written first.
+	op.EachPart(func(part byte, i int) {
+		switch part {
+		case cib.PartInterval:
+			w.opt("interval", op.Interval)
+		case cib.PartAttribute:
+			w.attrs(op.Extra[i : i+1])
+		}
+	})
+	op.EachPart(func(part byte, i int) {
+		switch part {
+		case cib.PartParams:
+			w.set("instance_attributes", &op.Params[i])
+		case cib.PartMeta:
+			w.set("meta_attributes", &op.Meta[i])
+		}
+	})
+	w.end("op")
 }
 
 // constraintNames are the attributes of each kind of constraint in the order of writing.
@@ -763,37 +793,53 @@ func (w *writer) alert(a *cib.Alert) {
 	w.opt("id", a.ID)
 	w.opt("description", a.Description)
 	w.opt("path", a.Path)
-	w.sets("meta_attributes", a.Meta)
-	w.sets("instance_attributes", a.Params)
-	if s := a.Select; s != nil {
-		w.start("select")
-		if s.Nodes {
-			w.leaf("select_nodes")
+	a.EachPart(func(part byte, i int) {
+		switch part {
+		case cib.PartParams:
+			w.set("instance_attributes", &a.Params[i])
+		case cib.PartMeta:
+			w.set("meta_attributes", &a.Meta[i])
+		case cib.PartSelect:
+			w.alertSelect(a.Select)
+		default:
+			w.recipient(&a.Recipients[i])
 		}
-		if s.Fencing {
-			w.leaf("select_fencing")
-		}
-		if s.Resources {
-			w.leaf("select_resources")
-		}
-		if s.AttributesOn {
-			w.start("select_attributes")
-			for i := range s.Attributes {
-				w.leaf("attribute", "id", s.Attributes[i].ID, "name", s.Attributes[i].Name)
-			}
-			w.end("select_attributes")
-		}
-		w.end("select")
-	}
-	for i := range a.Recipients {
-		r := &a.Recipients[i]
-		w.start("recipient")
-		w.opt("id", r.ID)
-		w.opt("description", r.Description)
-		w.opt("value", r.Value)
-		w.sets("meta_attributes", r.Meta)
-		w.sets("instance_attributes", r.Params)
-		w.end("recipient")
-	}
+	})
 	w.end("alert")
+}
+
+func (w *writer) alertSelect(s *cib.AlertSelect) {
+	w.start("select")
+	if s.Nodes {
+		w.leaf("select_nodes")
+	}
+	if s.Fencing {
+		w.leaf("select_fencing")
+	}
+	if s.Resources {
+		w.leaf("select_resources")
+	}
+	if s.AttributesOn {
+		w.start("select_attributes")
+		for i := range s.Attributes {
+			w.leaf("attribute", "id", s.Attributes[i].ID, "name", s.Attributes[i].Name)
+		}
+		w.end("select_attributes")
+	}
+	w.end("select")
+}
+
+func (w *writer) recipient(r *cib.AlertRecipient) {
+	w.start("recipient")
+	w.opt("id", r.ID)
+	w.opt("description", r.Description)
+	w.opt("value", r.Value)
+	r.EachPart(func(part byte, i int) {
+		if part == cib.PartMeta {
+			w.set("meta_attributes", &r.Meta[i])
+		} else {
+			w.set("instance_attributes", &r.Params[i])
+		}
+	})
+	w.end("recipient")
 }
