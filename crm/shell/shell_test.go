@@ -344,7 +344,7 @@ END
 		t.Errorf("a second resource with the same value: exit %d, %s", code, err)
 	}
 	o.must("configure", "default-timeouts", "x")
-	if got := o.must("configure", "show", "x"); !strings.Contains(got, "op monitor interval=5s timeout=20s") || !strings.Contains(got, "op stop timeout=30s") {
+	if got := o.must("configure", "show", "x"); !strings.Contains(got, "op monitor interval=5s timeout=20s") || !strings.Contains(got, "op stop interval=0 timeout=30s") {
 		t.Errorf("default-timeouts:\n%s", got)
 	}
 	if got := o.must("ra", "info", "ocf:test:Need"); !strings.Contains(got, "ip* (string)") {
