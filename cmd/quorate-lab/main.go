@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -59,6 +60,7 @@ func main() {
 				Description: "Example: quorate-lab measure --timing fast --document docs/performance.md\nParts: " + strings.Join(lab.Parts(), ", "),
 				Flags: append(clusterFlags(),
 					&cli.IntFlag{Name: "times", Value: 10, Usage: "how often each figure is taken"},
+					&cli.DurationFlag{Name: "soak", Value: 10 * time.Minute, Usage: "how long the part soak takes; it is taken only when named"},
 					&cli.StringFlag{Name: "document", Usage: "file whose section of this profile is replaced"}),
 				Action: measure,
 			},
@@ -149,7 +151,7 @@ func measure(c *cli.Context) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	return lab.Measure(ctx, lab.MeasureConfig{Times: c.Int("times"), Document: c.String("document"), RunConfig: lab.RunConfig{Bin: filepath.Dir(self),
+	return lab.Measure(ctx, lab.MeasureConfig{Times: c.Int("times"), Soak: c.Duration("soak"), Document: c.String("document"), RunConfig: lab.RunConfig{Bin: filepath.Dir(self),
 		Dir: c.String("dir"), Nodes: c.Int("nodes"), Profile: c.String("timing"), Cases: c.Args().Slice(), Out: os.Stdout}})
 }
 

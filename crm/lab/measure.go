@@ -22,8 +22,9 @@ import (
 
 // MeasureConfig says what to measure.
 type MeasureConfig struct {
-	RunConfig     // Cases are names of parts; none = all
-	Times     int // how often each figure is taken; 0 = 10
+	RunConfig               // Cases are names of parts; none = all
+	Times     int           // how often each figure is taken; 0 = 10
+	Soak      time.Duration // of the part soak; 0 = 10 minutes
 	// Document is the file that the table is written to; "" = none.
 	Document string
 }
@@ -94,14 +95,14 @@ func (f *figure) row(profile string) string {
 }
 
 // stampAgent is the light agent of the measurements: a file says that the resource is active, and its time when
-// it became so. It starts no other program.
+// it became so. A monitor that does not find it leaves a file, too. It starts no other program.
 const stampAgent = `#!/bin/sh
 file=$OCF_RESKEY_base/stamps/$HOSTNAME/$OCF_RESOURCE_INSTANCE
 [ -n "$HOSTNAME" ] || { read -r HOSTNAME </proc/sys/kernel/hostname; file=$OCF_RESKEY_base/stamps/$HOSTNAME/$OCF_RESOURCE_INSTANCE; }
 case $1 in
 start) [ -e "$file" ] || : >"$file" ;;
 stop) [ ! -e "$file" ] || rm "$file" ;;
-monitor) [ -e "$file" ] || exit 7 ;;
+monitor) [ -e "$file" ] || { : >"$OCF_RESKEY_base/missed/$HOSTNAME"; exit 7; } ;;
 meta-data) cat <<'END'
 <?xml version="1.0"?>
 <resource-agent name="Stamp" version="1.0">
@@ -156,6 +157,7 @@ func withBench(ctx context.Context, cfg *MeasureConfig, n int, interval string, 
 	}
 	b := &bench{cluster: c, ctx: ctx, n: n}
 	err = errors.Join(os.MkdirAll(filepath.Join(dir, "agents", "ocf", "quorate"), 0o755),
+		os.MkdirAll(filepath.Join(dir, "missed"), 0o755),
 		os.WriteFile(filepath.Join(dir, "agents", "ocf", "quorate", "Stamp"), []byte(stampAgent), 0o755))
 	for _, m := range c.nodes {
 		err = errors.Join(err, os.MkdirAll(filepath.Join(dir, "stamps", m.name), 0o755))
@@ -500,119 +502,6 @@ func (r *report) take(b *bench, f *figure, times int, one func(i int) (float64, 
 		return
 	}
 	fmt.Fprintln(r.cfg.Out, f.row(r.cfg.Profile))
-}
-
-// part is a set of figures that are taken of one cluster.
-type part struct {
-	name      string
-	resources int
-	interval  string
-	grouped   bool
-	take      func(r *report, b *bench)
-}
-
-var parts = []part{
-	{"failover", 1, "1s", false, failovers},
-	{"group", 20, "10s", true, func(r *report, b *bench) {
-		r.take(b, r.add("group of 20 active elsewhere after power off", "s", 2.6, 1), r.few, func(int) (float64, error) { return b.down(false, false) })
-	}},
-	{"hundred", 100, "10s", false, hundred},
-	{"idle", 100, "10s", false, idle},
-	{"writes", 100, "10s", false, writes},
-}
-
-// Parts are the names of what Measure can be told to take alone.
-func Parts() []string {
-	var names []string
-	for _, p := range parts {
-		names = append(names, p.name)
-	}
-	return names
-}
-
-func choose(names []string) ([]part, error) {
-	if len(names) == 0 {
-		return parts, nil
-	}
-	var out []part
-	for _, name := range names {
-		at := slices.IndexFunc(parts, func(p part) bool { return p.name == name })
-		if at < 0 {
-			return nil, fmt.Errorf("no part %q: there are %s", name, strings.Join(Parts(), ", "))
-		}
-		out = append(out, parts[at])
-	}
-	return out, nil
-}
-
-func failovers(r *report, b *bench) {
-	r.take(b, r.add("three daemons launched to first resource active", "s", 2, 0.7), r.cfg.Times, func(int) (float64, error) { return b.cold(false) })
-	r.take(b, r.add("power off of a node that does not lead, to its resource active elsewhere", "s", 1.9, 0.35), r.cfg.Times,
-		func(int) (float64, error) { return b.down(false, false) })
-	r.take(b, r.add("the same for the leader", "s", 2.2, 0.5), r.cfg.Times, func(int) (float64, error) { return b.down(true, false) })
-	r.take(b, r.add("node cut off, to its resource active elsewhere", "s", 1.9, 0.35), r.cfg.Times, func(int) (float64, error) { return b.down(false, true) })
-	r.take(b, r.add("resource died at moments spread over its 1 s monitor interval, to active again", "s", 0.6, 0), r.cfg.Times, func(i int) (float64, error) {
-		time.Sleep(time.Duration(i) * time.Second / time.Duration(r.cfg.Times))
-		m := b.holder()
-		began := time.Now()
-		if err := os.Remove(filepath.Join(b.dir, "stamps", m.name, "s0")); err != nil {
-			return 0, err
-		}
-		last, err := b.elsewhere([]string{"s0"}, nil, 10*time.Second)
-		return last.Sub(began).Seconds(), err
-	})
-	r.take(b, r.add("move by a constraint, to active elsewhere", "s", 0.1, 0), r.cfg.Times, func(int) (float64, error) {
-		took, err := b.place(b.other(b.holder()))
-		return took.Seconds(), err
-	})
-	r.take(b, r.add("standby of the active node by crm, to active elsewhere", "s", 0.1, 0), r.cfg.Times, func(int) (float64, error) {
-		m := b.holder()
-		began := time.Now()
-		if _, err := b.crm(b.other(m), "node", "standby", m.name); err != nil {
-			return 0, err
-		}
-		last, err := b.elsewhere([]string{"s0"}, m, 10*time.Second)
-		if err != nil {
-			return 0, err
-		}
-		_, err = b.crm(b.other(m), "node", "online", m.name)
-		return last.Sub(began).Seconds(), err
-	})
-}
-
-func hundred(r *report, b *bench) {
-	r.take(b, r.add("100 resources: one node's third active elsewhere after power off", "s", 3, 1.5), r.few, func(int) (float64, error) { return b.down(false, false) })
-	r.take(b, r.add("100 resources: cold start of all", "s", 5, 0), r.few, func(int) (float64, error) { return b.cold(true) })
-}
-
-func idle(r *report, b *bench) {
-	r.take(b, r.add("resident memory of our processes on a node, 100 resources", "MB", 60, 60), len(b.nodes), func(i int) (float64, error) { return b.memory(b.nodes[i%len(b.nodes)]) })
-	f := r.add("CPU of our processes on an idle node, 100 resources", "% of a core", 1, 2)
-	with := r.add("the same with the agents' own", "% of a core", 1.9, 0)
-	r.take(b, f, len(b.nodes), func(i int) (float64, error) {
-		ours, all, err := b.cpu(b.nodes[i%len(b.nodes)], 20*time.Second)
-		with.values = append(with.values, all)
-		return ours, err
-	})
-	fmt.Fprintln(r.cfg.Out, with.row(r.cfg.Profile))
-}
-
-func writes(r *report, b *bench) {
-	take := func(name, unit string, limit float64, clients int, one func(m *machine, key, value string) error) {
-		f := r.add(name, unit, limit, 0)
-		f.floor = clients > 1
-		r.take(b, f, r.few, func(int) (float64, error) {
-			rate, p50, err := b.writes(clients, 2*time.Second, one)
-			if f.floor {
-				return rate, err
-			}
-			return float64(p50.Microseconds()) / 1000, err
-		})
-	}
-	take("acknowledged configuration writes, 16 clients", "1/s", 2000, 16, b.apiWrite)
-	take("configuration write of one client, p50", "ms", 5, 1, b.apiWrite)
-	take("the same by a shell command each, 16 at a time", "1/s", 200, 16, b.shellWrite)
-	take("the same by one shell command after the other, p50", "ms", 10, 1, b.shellWrite)
 }
 
 // surroundings says on what the figures were taken: processors, load, and what a synced write costs on the disk.
