@@ -180,7 +180,10 @@ func findNode(doc *cib.Document, name string) (*cib.Node, error) {
 
 // change edits the configuration, again on the newest when somebody else changed it at the same time.
 func (c *cluster) change(message string, edit func(doc *cib.Document) error) error {
-	_, err := editor.Change(c.ctx, c.backend, editor.Options{Message: message}, edit)
+	// A time of its own: a tool may have waited for the cluster before.
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+	defer cancel()
+	_, err := editor.Change(ctx, c.backend, editor.Options{Message: message}, edit)
 	return err
 }
 

@@ -23,6 +23,7 @@ var tools = map[string]tool{
 	"crm_master":    crmMaster,
 	"crm_mon":       crmMon,
 	"crm_node":      crmNode,
+	"crm_resource":  crmResource,
 	"crm_simulate":  Simulate,
 }
 

@@ -7,30 +7,31 @@ import (
 
 	"github.com/quorate/quorate/crm/api"
 	"github.com/quorate/quorate/crm/api/client"
+	"github.com/quorate/quorate/crm/api/editor"
 )
 
 // Exit codes of the tools, as Pacemaker documents them.
 const (
-	exitOK           = 0
-	exitError        = 1
-	exitInvalid      = 2
-	exitNoPermission = 4
-	exitUsage        = 64
-	exitDataErr      = 65
-	exitNoInput      = 66
-	exitUnavailable  = 69
-	exitCantCreate   = 73
-	exitIOErr        = 74
-	exitConfig       = 78
-	exitNotConnected = 102
-	exitNoSuch       = 105
-	exitUnsafe       = 107
-	exitExists       = 108
-	exitMultiple     = 109
-	exitExpired      = 110
-	exitNotYet       = 111
-	exitUnsatisfied  = 113
-	exitTimeout      = 124
+	exitOK            = 0
+	exitError         = 1
+	exitUnimplemented = 3
+	exitNoPermission  = 4
+	exitUsage         = 64
+	exitDataErr       = 65
+	exitNoInput       = 66
+	exitUnavailable   = 69
+	exitCantCreate    = 73
+	exitIOErr         = 74
+	exitConfig        = 78
+	exitNotConnected  = 102
+	exitNoSuch        = 105
+	exitUnsafe        = 107
+	exitExists        = 108
+	exitMultiple      = 109
+	exitExpired       = 110
+	exitNotYet        = 111
+	exitUnsatisfied   = 113
+	exitTimeout       = 124
 )
 
 // namedCode is a code with its name and meaning.
@@ -130,6 +131,7 @@ func coded(code int, format string, a ...any) error {
 func exitCode(err error) int {
 	var e *client.Error
 	var c *codeError
+	var invalid *editor.InvalidError
 	switch {
 	case err == nil:
 		return exitOK
@@ -137,6 +139,8 @@ func exitCode(err error) int {
 		return c.code
 	case errors.Is(err, errNotSet):
 		return exitNoSuch
+	case errors.As(err, &invalid):
+		return exitConfig
 	case errors.Is(err, client.ErrNotRunning):
 		return exitNotConnected
 	case errors.As(err, &e) && e.Reply.Code == api.CodeDenied:

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sort"
 	"strings"
 	"time"
 
@@ -307,71 +306,11 @@ func (s *Shell) cmdWait(c *call) error {
 	return s.waitIdle(c.ctx, limit)
 }
 
-// waitLeader waits until nothing is under way and the policy wants nothing more. The leader knows it; on
-// another node the same decision is made from the same state.
+// waitLeader waits until nothing is under way and the policy wants nothing more.
 func (s *Shell) waitLeader(ctx context.Context, limit time.Duration) error {
 	cl, err := s.live()
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	why := "the cluster is still busy"
-	var decided uint64
-	idle := false
-	err = poll(ctx, func() (bool, error) {
-		l, err := cl.Local(ctx)
-		if err != nil {
-			if ctx.Err() != nil {
-				return false, nil
-			}
-			return false, explain(err)
-		}
-		switch {
-		case l.Leader == "":
-			why = "there is no leader"
-			return false, nil
-		case l.Leader == l.Node:
-			return l.Idle, nil
-		}
-		st, err := cl.State(ctx, false)
-		if err != nil || st.Document == nil {
-			why = "the state cannot be read"
-			return false, nil
-		}
-		if len(st.Pending) > 0 {
-			why = describePending(st)
-			return false, nil
-		}
-		if st.Index != decided {
-			d, err := policy.Decide(policy.Input{Document: command.PolicyDocument(st, l.Leader), Now: time.Now().UTC(), Quorate: true})
-			if err != nil {
-				return false, err
-			}
-			decided, idle = st.Index, len(d.Graph.Synapses) == 0
-		}
-		why = "the leader has more to do"
-		return idle, nil
-	})
-	if err != nil && ctx.Err() != nil {
-		return fmt.Errorf("waited %v: %s", limit, why)
-	}
-	return err
-}
-
-func describePending(st *command.State) string {
-	var list []string
-	for _, p := range st.Pending {
-		what := p.Resource
-		if what == "" {
-			what = p.Target
-		}
-		list = append(list, strings.TrimSpace(p.Task+" "+what)+" on "+p.Node)
-	}
-	sort.Strings(list)
-	const most = 5
-	if len(list) > most {
-		list = append(list[:most], fmt.Sprintf("and %d more", len(list)-most))
-	}
-	return "still under way: " + strings.Join(list, ", ")
+	return explain((&editor.Live{Client: cl}).WaitIdle(ctx, limit))
 }

@@ -26,6 +26,7 @@ type Options struct {
 	Sparse  bool // no section without content
 
 	NoNodes, NoResources bool // leave these sections out
+	NoPlaces             bool // primitives without the nodes where they are
 	Settings             bool // in the summary: the cluster options that matter most
 
 	// How nodes and resources are shown.
@@ -78,7 +79,7 @@ func Write(w io.Writer, c *model.Cluster, o Options) error {
 
 // Text returns the state of the cluster as text.
 func Text(c *model.Cluster, o Options) string {
-	p := &printer{c: c, o: o}
+	p := &printer{c: c, o: o, plain: o.NoPlaces}
 	if !o.NoNodes {
 		p.nodes()
 	}
@@ -105,6 +106,23 @@ func Text(c *model.Cluster, o Options) string {
 		p.bans()
 	}
 	return p.b.String()
+}
+
+// Line describes a primitive in one line as the list of resources does, with the node where it is or without.
+func Line(c *model.Cluster, r *model.Resource, place bool) string {
+	p := &printer{c: c, o: Options{Pending: true}, plain: !place}
+	node := r.Current()
+	if !place {
+		node = nil
+	}
+	return p.primitive(r, shownName(r), node)
+}
+
+// ResourceXML returns a resource as the list of resources has it, indented by depth levels of two spaces.
+func ResourceXML(c *model.Cluster, r *model.Resource, depth int) string {
+	x := &xmlWriter{XMLWriter: NewXML(depth), c: c, o: Options{Pending: true}}
+	x.resource(r)
+	return x.b.String()
 }
 
 // printer collects the text.

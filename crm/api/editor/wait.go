@@ -1,0 +1,103 @@
+package editor
+
+import (
+	"context"
+	"fmt"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/quorate/quorate/crm/policy"
+	"github.com/quorate/quorate/crm/store/command"
+)
+
+// pollTime is how often WaitIdle looks.
+const pollTime = 200 * time.Millisecond
+
+// BusyError says that the cluster was still busy when the time was over.
+type BusyError struct {
+	Limit time.Duration
+	Why   string
+}
+
+// Error implements error.
+func (e *BusyError) Error() string { return fmt.Sprintf("waited %v: %s", e.Limit, e.Why) }
+
+// WaitIdle waits until nothing is under way and the policy wants nothing more. The leader knows it; on another node
+// the same decision is made from the same state. A *BusyError says that limit was not enough.
+func (b *Live) WaitIdle(ctx context.Context, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	w := waiter{b: b, why: "the cluster is still busy"}
+	tick := time.NewTicker(pollTime)
+	defer tick.Stop()
+	for {
+		idle, err := w.look(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return &BusyError{limit, w.why}
+		case idle || err != nil:
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return &BusyError{limit, w.why}
+		case <-tick.C:
+		}
+	}
+}
+
+type waiter struct {
+	b       *Live
+	why     string // it goes on waiting
+	decided uint64 // index of the state that was decided on
+	idle    bool   // what that came to
+}
+
+func (w *waiter) look(ctx context.Context) (idle bool, err error) {
+	l, err := w.b.Client.Local(ctx)
+	switch {
+	case err != nil:
+		return false, err
+	case l.Leader == "":
+		w.why = "there is no leader"
+		return false, nil
+	case l.Leader == l.Node:
+		return l.Idle, nil
+	}
+	st, err := w.b.Client.State(ctx, false)
+	switch {
+	case err != nil || st.Document == nil:
+		w.why = "the state cannot be read"
+		return false, nil
+	case len(st.Pending) > 0:
+		w.why = describePending(st)
+		return false, nil
+	}
+	if st.Index != w.decided {
+		d, err := policy.Decide(policy.Input{Document: command.PolicyDocument(st, l.Leader), Now: time.Now().UTC(), Quorate: true})
+		if err != nil {
+			return false, err
+		}
+		w.decided, w.idle = st.Index, len(d.Graph.Synapses) == 0
+	}
+	w.why = "the leader has more to do"
+	return w.idle, nil
+}
+
+func describePending(st *command.State) string {
+	var list []string
+	for _, p := range st.Pending {
+		what := p.Resource
+		if what == "" {
+			what = p.Target
+		}
+		list = append(list, strings.TrimSpace(p.Task+" "+what)+" on "+p.Node)
+	}
+	sort.Strings(list)
+	const most = 5
+	if len(list) > most {
+		list = append(list[:most], fmt.Sprintf("and %d more", len(list)-most))
+	}
+	return "still under way: " + strings.Join(list, ", ")
+}
