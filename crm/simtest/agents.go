@@ -265,6 +265,9 @@ func (m *machine) ack(id string) {
 	if r == nil || r.result == nil {
 		return
 	}
+	if r.owner != m.proc && r.req.Operation != agents.OpMonitor {
+		m.w.hit("late result")
+	}
 	r.gone = true
 	delete(m.runs, id)
 	m.runOrder = slices.DeleteFunc(m.runOrder, func(x string) bool { return x == id })

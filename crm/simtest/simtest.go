@@ -487,6 +487,11 @@ func (w *world) finalState() {
 			w.violate("I9", "at rest the states of %s and %s differ at index %d", w.machines[0].name, m.name, s.Index)
 			return
 		}
+		for _, id := range m.runOrder {
+			if r := m.runs[id]; r != nil && r.result != nil {
+				w.violate("contract", "at rest the runner of %s still keeps the result of %s: nobody acknowledged it", m.name, id)
+			}
+		}
 		for _, c := range w.clients {
 			if got := c.valueIn(s); got < c.acked || got > c.value {
 				w.violate("I3", "%s has %d of %s; %d was acknowledged and %d written last", m.name, got, c.id, c.acked, c.value)
