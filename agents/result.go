@@ -107,7 +107,7 @@ type Result struct {
 	RC        ExitCode      `cbor:"2,keyasint"`
 	Status    Status        `cbor:"3,keyasint"`
 	Reason    string        `cbor:"4,keyasint,omitempty"` // why, one line; from the agent, or ours where it could not run
-	Output    string        `cbor:"5,keyasint,omitempty"` // end of what it wrote, at most MaxOutput, valid UTF-8
+	Output    string        `cbor:"5,keyasint,omitempty"` // end of what it wrote, at most MaxOutput (for fence agents see fencing/device), valid UTF-8
 	Truncated bool          `cbor:"6,keyasint,omitempty"` // it wrote more
 	ExecTime  time.Duration `cbor:"7,keyasint,omitempty"` // of the agent itself
 	QueueTime time.Duration `cbor:"8,keyasint,omitempty"` // waiting for its turn

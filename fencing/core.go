@@ -39,8 +39,6 @@ type Order struct {
 	Delay time.Duration
 	// Random chooses the random part of the delay.
 	Random uint64
-	// GiveUp is how long the requester waits for the answer; 0 = as long as it takes.
-	GiveUp time.Duration
 }
 
 // Run asks for one operation of a device. The device is named by its id: parameters and passwords are put in
@@ -82,8 +80,8 @@ type Answer struct {
 	Target string
 	Action Action
 	OK     bool
-	// Late: the requester had given up, and was told so by an earlier answer, before this came. It is no
-	// news but for the history: what it confirms happened at Ended.
+	// Late: the orders had been cancelled before this came. It is no news but for the history: what it
+	// confirms happened at Ended. Only successes are told late.
 	Late bool
 	// Devices that confirmed, in order.
 	Devices []string
@@ -107,15 +105,12 @@ type step struct {
 }
 
 type job struct {
-	orders  []string
-	target  string
-	action  Action
-	timeout time.Duration
-	started Instant
-	giveUp  Instant // 0 = never
-	late    bool    // given up; then a run is under way
-	gaveUp  []string
-	void    bool // the target has joined since: what is confirmed now proves nothing. Implies late
+	orders    []string
+	target    string
+	action    Action
+	timeout   time.Duration
+	started   Instant
+	cancelled bool // nobody waits for it any more, but a run is under way
 
 	levels    [][]string
 	level     int
@@ -174,7 +169,7 @@ func (c *Core) device(id string) *Device {
 func (c *Core) Start(o Order, now Instant) {
 	c.now = max(c.now, now)
 	for _, j := range c.jobs {
-		if slices.Contains(j.orders, o.ID) || slices.Contains(j.gaveUp, o.ID) {
+		if slices.Contains(j.orders, o.ID) {
 			return
 		}
 	}
@@ -191,24 +186,12 @@ func (c *Core) Start(o Order, now Instant) {
 		return
 	}
 	for _, j := range c.jobs {
-		if !j.void && strings.EqualFold(j.target, o.Target) && j.action == o.Action {
-			if len(j.orders)+len(j.gaveUp) >= maxJoined {
+		if !j.cancelled && strings.EqualFold(j.target, o.Target) && j.action == o.Action {
+			if len(j.orders) >= maxJoined {
 				refuse("%d requests to fence %s wait already", len(j.orders), o.Target)
 				return
 			}
 			j.orders = append(j.orders, o.ID)
-			if j.late {
-				// The first requester gave up, but what it asked for may still be confirmed: wait for that.
-				j.gaveUp = append(j.gaveUp, j.orders[:len(j.orders)-1]...)
-				j.orders = []string{o.ID}
-				j.late = false
-				j.giveUp = c.now
-			}
-			if o.GiveUp <= 0 {
-				j.giveUp = 0
-			} else if j.giveUp != 0 {
-				j.giveUp = max(j.giveUp, c.now.Add(o.GiveUp))
-			}
 			return
 		}
 	}
@@ -220,7 +203,7 @@ func (c *Core) Start(o Order, now Instant) {
 	if c.attribute != nil {
 		attribute = func(name string) (string, bool) { return c.attribute(o.Target, name) }
 	}
-	levels, notes := Plan(o.Target, c.devices, c.topology, attribute)
+	levels, notes := Plan(Subject{o.Target, o.Action, attribute}, c.devices, c.topology)
 	if len(levels) == 0 {
 		if len(notes) == 0 {
 			notes = []string{"no fence device is configured"}
@@ -234,9 +217,6 @@ func (c *Core) Start(o Order, now Instant) {
 	}
 	j := &job{orders: []string{o.ID}, target: o.Target, action: o.Action, timeout: min(timeout, MaxTimeout), started: c.now,
 		levels: levels, notBefore: c.now}
-	if o.GiveUp > 0 {
-		j.giveUp = c.now.Add(o.GiveUp)
-	}
 	if o.Action != On && o.Delay >= 0 {
 		wait := o.Delay
 		// Only the first device delays: the delay is there to win or lose a race, not to slow the way out.
@@ -250,24 +230,25 @@ func (c *Core) Start(o Order, now Instant) {
 	c.work()
 }
 
-// TargetJoined tells that a process of the target has joined the cluster after what is under way began. A
-// fencing that has begun may be over already and proves nothing about this process; so the orders
-// are answered without success, nothing more is begun for them, and a later answer of a device is told as late.
-// A new order waits until that device has answered. Switching on is not concerned.
-func (c *Core) TargetJoined(target string, now Instant) {
+// Cancel tells that nobody waits for an order any more: the target has joined again or is known to be off, or
+// the order was given to another node. It gets no answer. When no order is left of those that were joined,
+// nothing more is begun for them. What a device does already goes on; its success is told as late, because it
+// may have happened before whatever ended the order, and a new order for the target waits until that device
+// has answered, lest there are two power cycles.
+func (c *Core) Cancel(order string, now Instant) {
 	c.now = max(c.now, now)
-	for _, j := range slices.Clone(c.jobs) {
-		if !strings.EqualFold(j.target, target) || !j.action.Confirms() || j.void {
-			continue
-		}
-		if !j.late {
-			j.problem("the node joined again before an answer came")
-			c.answer(j, false)
-		}
-		j.late, j.void = true, true
-		if j.run == "" {
-			c.drop(j)
-		}
+	at := slices.IndexFunc(c.jobs, func(j *job) bool { return !j.cancelled && slices.Contains(j.orders, order) })
+	if at < 0 {
+		return
+	}
+	j := c.jobs[at]
+	if len(j.orders) > 1 {
+		j.orders = slices.DeleteFunc(j.orders, func(id string) bool { return id == order })
+		return
+	}
+	j.cancelled = true
+	if j.run == "" {
+		c.drop(j)
 	}
 	c.work()
 }
@@ -326,48 +307,9 @@ func (c *Core) limits(j *job, s step) (int, time.Duration) {
 	return attempts, timeout
 }
 
-// Budget is how long an order can take at most on this node, with all devices failing in all their time:
-// what a requester should wait. It is 0 when no device can fence the target.
-func (c *Core) Budget(o Order) time.Duration {
-	var attribute func(string) (string, bool)
-	if c.attribute != nil {
-		attribute = func(name string) (string, bool) { return c.attribute(o.Target, name) }
-	}
-	levels, _ := Plan(o.Target, c.devices, c.topology, attribute)
-	if len(levels) == 0 {
-		return 0
-	}
-	j := &job{action: o.Action, target: o.Target, timeout: o.Timeout, levels: levels}
-	if j.timeout <= 0 {
-		j.timeout = DefaultTimeout
-	}
-	var sum time.Duration
-	if o.Action != On && o.Delay >= 0 {
-		d := c.device(levels[0][0])
-		sum = o.Delay + max(d.DelayMax, d.delay(o.Target, 0))
-	}
-	for j.level = range levels {
-		c.enter(j)
-		for _, s := range j.steps {
-			_, timeout := c.limits(j, s)
-			sum += timeout + answerGrace
-		}
-	}
-	return sum
-}
-
-// work starts what may start, gives up what is over, and repeats that until nothing changes.
+// work ends waiting for runners that do not answer, and starts what may start.
 func (c *Core) work() {
 	for _, j := range slices.Clone(c.jobs) {
-		if !j.late && j.giveUp != 0 && !c.now.Before(j.giveUp) {
-			j.problem("the requester waits no longer")
-			c.answer(j, false)
-			j.late = true
-			if j.run == "" {
-				c.drop(j)
-				continue
-			}
-		}
 		if j.run != "" && !c.now.Before(j.runEnds) {
 			// The runner itself does not answer. It may still have done it; this is no success.
 			j.run = ""
@@ -381,7 +323,7 @@ func (c *Core) work() {
 
 // begin starts the next run of a job when it may start.
 func (c *Core) begin(j *job) {
-	for slices.Contains(c.jobs, j) && j.run == "" && !j.late && !c.now.Before(j.notBefore) {
+	for slices.Contains(c.jobs, j) && j.run == "" && !c.now.Before(j.notBefore) {
 		// Another action on the same target goes first when it began first.
 		for _, other := range c.jobs {
 			if other == j {
@@ -482,10 +424,10 @@ func (c *Core) next(j *job) {
 	j.step++
 	j.attempt, j.notBefore = 0, c.now
 	if j.step < len(j.steps) {
-		if !j.late {
+		if !j.cancelled {
 			return
 		}
-		// The requester gave up in the middle. Nothing more is begun; with all devices off it is a success.
+		// It was cancelled in the middle. Nothing more is begun; with all devices off it was a success.
 		if j.steps[j.step].courtesy {
 			c.end(j, true)
 		} else {
@@ -502,14 +444,14 @@ func (c *Core) failed(j *job, reason string, final bool) {
 	j.problem(fmt.Sprintf("%s %s: %s", s.device, s.action, reason))
 	attempts, _ := c.limits(j, s)
 	j.attempt++
-	if !final && !j.late && j.attempt < attempts && c.now.Add(retryPause).Before(j.stepEnds) {
+	if !final && !j.cancelled && j.attempt < attempts && c.now.Add(retryPause).Before(j.stepEnds) {
 		j.notBefore = c.now.Add(retryPause)
 		return
 	}
 	switch {
 	case s.courtesy:
 		c.next(j)
-	case j.late:
+	case j.cancelled:
 		c.drop(j)
 	case j.level+1 < len(j.levels):
 		j.level++
@@ -520,22 +462,14 @@ func (c *Core) failed(j *job, reason string, final bool) {
 	}
 }
 
-func (c *Core) answer(j *job, ok bool) {
-	a := Answer{Orders: slices.Clone(j.orders), Target: j.target, Action: j.action, OK: ok, Late: j.late,
-		Problems: slices.Clone(j.problems), Started: j.started, Ended: c.now}
+// end answers the orders of a job and forgets it.
+func (c *Core) end(j *job, ok bool) {
+	a := Answer{Orders: j.orders, Target: j.target, Action: j.action, OK: ok, Late: j.cancelled,
+		Problems: j.problems, Started: j.started, Ended: c.now}
 	if ok {
-		a.Devices = slices.Clone(j.devices)
+		a.Devices = j.devices
 	}
 	c.out.Answers = append(c.out.Answers, a)
-	if len(j.gaveUp) > 0 {
-		a.Orders, a.Late = j.gaveUp, true
-		c.out.Answers = append(c.out.Answers, a)
-		j.gaveUp = nil
-	}
-}
-
-func (c *Core) end(j *job, ok bool) {
-	c.answer(j, ok)
 	c.drop(j)
 }
 
@@ -558,9 +492,6 @@ func (c *Core) NextTick() (Instant, bool) {
 			least(j.runEnds)
 		} else if j.notBefore.After(c.now) {
 			least(j.notBefore)
-		}
-		if !j.late && j.giveUp != 0 {
-			least(j.giveUp)
 		}
 	}
 	if !ok {

@@ -147,9 +147,6 @@ func TestCore_NobodyCan(t *testing.T) {
 	if p := b.answers[0].Problems[0]; p != "no device can fence n2: device d1 does not know n2" {
 		t.Errorf("problem %q", p)
 	}
-	if newBench(t, nil).c.Budget(Order{Target: "n1", Action: Off}) != 0 {
-		t.Error("a budget without a device")
-	}
 }
 
 func TestCore_RetriesAndNextDevice(t *testing.T) {
@@ -190,9 +187,6 @@ func TestCore_Timeout(t *testing.T) {
 	b.wantAnswers("[a] off n1 ok=false at=51")
 	if p := b.answers[0].Problems[0]; p != "d1 off: timeout: killed" {
 		t.Errorf("problem %q", p)
-	}
-	if got, want := b.c.Budget(Order{Target: "n1", Action: Off, Timeout: 40 * time.Second}), 80*time.Second; got != want {
-		t.Errorf("budget %v, want %v", got, want)
 	}
 }
 
@@ -319,52 +313,64 @@ func TestCore_Limit(t *testing.T) {
 	}
 }
 
-// The requester gives up; the device answers later. That is told as late, and nothing is done twice.
-func TestCore_LateAnswer(t *testing.T) {
-	t.Parallel()
-	slow := func(Run, int) (Result, time.Duration) { return Result{Outcome: Success}, 30 * time.Second }
-	b := newBench(t, nil, static("d", "n1"))
-	b.reply = slow
-	b.start(Order{ID: "a", Target: "n1", Action: Reboot, GiveUp: 10 * time.Second})
-	b.run(time.Minute)
-	b.wantRuns("0 d reboot n1")
-	b.wantAnswers("[a] reboot n1 ok=false at=10", "[a] reboot n1 ok=true at=30 late by d")
-
-	// Asked again in between: one power cycle serves both.
-	b = newBench(t, nil, static("d", "n1"))
-	b.reply = slow
-	b.start(Order{ID: "a", Target: "n1", Action: Reboot, GiveUp: 10 * time.Second})
-	b.run(15 * time.Second)
-	b.start(Order{ID: "b", Target: "n1", Action: Reboot, GiveUp: 20 * time.Second})
-	b.run(time.Minute)
-	b.wantRuns("0 d reboot n1")
-	b.wantAnswers("[a] reboot n1 ok=false at=10", "[b] reboot n1 ok=true at=30 by d", "[a] reboot n1 ok=true at=30 late by d")
-
-	// A late failure is not tried again for somebody who does not wait.
-	b = newBench(t, nil, static("d", "n1"))
-	b.reply = func(Run, int) (Result, time.Duration) { return Result{Reason: "no"}, 30 * time.Second }
-	b.start(Order{ID: "a", Target: "n1", Action: Reboot, GiveUp: 10 * time.Second})
-	b.run(time.Minute)
-	b.wantRuns("0 d reboot n1")
-	b.wantAnswers("[a] reboot n1 ok=false at=10")
-	if len(b.c.Busy()) != 0 {
-		t.Errorf("still busy with %v", b.c.Busy())
-	}
-}
-
-// The target joined while its fencing was under way: what comes then proves nothing.
-func TestCore_TargetJoined(t *testing.T) {
+// An order is cancelled while a device works on it: its success is told as late, nothing more is begun for it, and
+// a new order waits for that device and then does all again.
+func TestCore_Cancel(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil, static("d", "n1"))
 	b.reply = func(Run, int) (Result, time.Duration) { return Result{Outcome: Success}, 30 * time.Second }
 	b.start(Order{ID: "a", Target: "n1", Action: Off})
 	b.run(10 * time.Second)
-	b.c.TargetJoined("n1", b.now)
+	b.c.Cancel("a", b.now)
+	b.c.Cancel("a", b.now)
+	b.c.Cancel("unknown", b.now)
 	b.take()
+	b.wantAnswers()
 	b.start(Order{ID: "b", Target: "n1", Action: Off})
 	b.run(2 * time.Minute)
 	b.wantRuns("0 d off n1", "30 d off n1")
-	b.wantAnswers("[a] off n1 ok=false at=10", "[a] off n1 ok=true at=30 late by d", "[b] off n1 ok=true at=60 by d")
+	b.wantAnswers("[a] off n1 ok=true at=30 late by d", "[b] off n1 ok=true at=60 by d")
+
+	// A late failure is no news, and is not tried again for somebody who does not wait.
+	b = newBench(t, nil, static("d", "n1"))
+	b.reply = func(Run, int) (Result, time.Duration) { return Result{Reason: "no"}, 30 * time.Second }
+	b.start(Order{ID: "a", Target: "n1", Action: Reboot})
+	b.run(10 * time.Second)
+	b.c.Cancel("a", b.now)
+	b.run(time.Minute)
+	b.wantRuns("0 d reboot n1")
+	b.wantAnswers()
+	if len(b.c.Busy()) != 0 {
+		t.Errorf("still busy with %v", b.c.Busy())
+	}
+
+	// What waits is dropped at once; of joined orders the other one goes on.
+	d := static("d", "n1")
+	d.Delay = time.Minute
+	b = newBench(t, nil, d)
+	b.start(Order{ID: "a", Target: "n1", Action: Off})
+	b.start(Order{ID: "b", Target: "n1", Action: Off})
+	b.c.Cancel("a", b.now)
+	b.run(2 * time.Minute)
+	b.wantAnswers("[b] off n1 ok=true at=61 by d")
+	b.start(Order{ID: "c", Target: "n1", Action: Off})
+	b.c.Cancel("c", b.now)
+	b.run(5 * time.Minute)
+	b.wantRuns("60 d off n1")
+}
+
+// All devices that unfence are needed to switch a node on; off and reboot go by the topology.
+func TestCore_Unfencing(t *testing.T) {
+	t.Parallel()
+	scsi1, scsi2 := static("scsi1", "n1"), static("scsi2", "n1", "n2")
+	scsi1.Unfences, scsi2.Unfences = true, true
+	topo := Topology{{Target: "n1", Index: 1, Devices: []string{"ipmi"}}}
+	b := newBench(t, topo, static("ipmi", "n1"), scsi1, scsi2)
+	b.start(Order{ID: "a", Target: "n1", Action: On})
+	b.run(time.Minute)
+	b.start(Order{ID: "b", Target: "n1", Action: Reboot})
+	b.run(time.Minute)
+	b.wantRuns("0 scsi1 on n1", "1 scsi2 on n1", "60 ipmi reboot n1")
 }
 
 func TestCore_Questions(t *testing.T) {
@@ -418,7 +424,7 @@ func TestCore_Bounds(t *testing.T) {
 	}
 }
 
-// Whatever devices and results: every order is answered exactly once besides late answers, success is told only
+// Whatever devices and results: every order that is not cancelled is answered exactly once, success is told only
 // when all devices of a level confirmed an action that confirms, no two operations run on one target or above
 // the limit of a device at a time, and all is over in the end.
 func TestCore_Properties(t *testing.T) {
@@ -445,7 +451,7 @@ func TestCore_Properties(t *testing.T) {
 		c.Configure(devices, topo, nil)
 		now := Instant(0)
 		open := map[string]Run{}
-		answered := map[string]int{}
+		answered, cancelled := map[string]int{}, map[string]bool{}
 		confirmed := map[string][]string{} // target -> "device" confirmed off or reboot, ever
 		orders := 0
 		take := func() {
@@ -474,9 +480,10 @@ func TestCore_Properties(t *testing.T) {
 			}
 			for _, a := range o.Answers {
 				for _, id := range a.Orders {
-					if !a.Late {
-						answered[id]++
+					if a.Late != cancelled[id] || a.Late && !a.OK {
+						rt.Fatalf("answer %+v, cancelled: %v", a, cancelled[id])
 					}
+					answered[id]++
 				}
 				if a.OK && a.Action.Confirms() {
 					if len(a.Devices) == 0 {
@@ -512,12 +519,15 @@ func TestCore_Properties(t *testing.T) {
 			case k == 0:
 				c.Start(Order{ID: fmt.Sprint(orders), Target: fmt.Sprint("n", rapid.IntRange(0, 2).Draw(rt, "target")),
 					Action: rapid.SampledFrom([]Action{Off, On, Reboot}).Draw(rt, "action"),
-					GiveUp: time.Duration(rapid.IntRange(0, 90).Draw(rt, "giveup")) * time.Second,
 					Random: rapid.Uint64().Draw(rt, "random")}, now)
 				orders++
 				take()
-			case k == 1:
-				c.TargetJoined(fmt.Sprint("n", rapid.IntRange(0, 2).Draw(rt, "joined")), now)
+			case k == 1 && orders > 0:
+				id := fmt.Sprint(rapid.IntRange(0, orders-1).Draw(rt, "cancel"))
+				if answered[id] == 0 {
+					cancelled[id] = true
+				}
+				c.Cancel(id, now)
 				take()
 			case k <= 3 && len(open) > 0:
 				finish(first(), Outcome(rapid.IntRange(0, 2).Draw(rt, "outcome")))
@@ -554,7 +564,7 @@ func TestCore_Properties(t *testing.T) {
 			take()
 		}
 		for i := range orders {
-			if answered[fmt.Sprint(i)] != 1 {
+			if id := fmt.Sprint(i); answered[id] != 1 && !cancelled[id] {
 				rt.Fatalf("order %d answered %d times, want once", i, answered[fmt.Sprint(i)])
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/quorate/quorate/agents"
 	"github.com/quorate/quorate/crm/cib"
 )
 
@@ -64,6 +65,26 @@ type Capabilities struct {
 	NoReboot, List, Status bool
 	// Argument is the parameter that names the plug: "port" or "plug"; "" when it has none.
 	Argument string
+	// Nodename: it also wants the name that the cluster has for the target, as parameter nodename.
+	Nodename bool
+	// Unfences: a node must be switched on by it before it may use what the device guards. OnTarget: that has to
+	// run on the node itself.
+	Unfences, OnTarget bool
+}
+
+// CapabilitiesOf reads an agent's metadata. Agents of the field name the plug "plug"; "port" is its name of old.
+func CapabilitiesOf(m *agents.Metadata) Capabilities {
+	has := func(op Action) bool { _, ok := m.Action(agents.Operation(op)); return ok }
+	c := Capabilities{NoReboot: !has(Reboot), List: has(List), Status: has(Status)}
+	for _, name := range [...]string{"port", "plug"} {
+		if _, ok := m.Parameter(name); ok {
+			c.Argument = name
+		}
+	}
+	_, c.Nodename = m.Parameter("nodename")
+	on, _ := m.Action(agents.Operation(On))
+	c.Unfences, c.OnTarget = on.Automatic, on.OnTarget
+	return c
 }
 
 // Device is a fence device as configured.
@@ -77,6 +98,8 @@ type Device struct {
 	Argument string
 	// NoReboot: the agent can't reboot; off and on are used.
 	NoReboot bool
+	// Nodename, Unfences, OnTarget: as in Capabilities.
+	Nodename, Unfences, OnTarget bool
 	// Limit is the number of operations that may run on the device at a time; -1 = without limit.
 	Limit int
 	// Off, On, Reboot and Ask (status and list) say how long and how often; zero fields mean the defaults.
@@ -125,7 +148,8 @@ func (d *Device) tries(a Action) Tries {
 // can't be read has its default, and a problem says so; problems begin with the parameter's name and are in
 // a fixed order.
 func ParseDevice(id string, params map[string]string, can Capabilities) (Device, []string) {
-	d := Device{ID: id, NoReboot: can.NoReboot, Limit: 1, Argument: can.Argument}
+	d := Device{ID: id, NoReboot: can.NoReboot, Limit: 1, Argument: can.Argument,
+		Nodename: can.Nodename, Unfences: can.Unfences, OnTarget: can.OnTarget}
 	var problems []string
 	problem := func(name, format string, args ...any) {
 		problems = append(problems, fmt.Sprintf("%s of %s: %s", name, id, fmt.Sprintf(format, args...)))
@@ -171,6 +195,9 @@ func ParseDevice(id string, params map[string]string, can Capabilities) (Device,
 		default:
 			d.Check = CheckNone
 		}
+	}
+	if params["pcmk_reboot_action"] != "" {
+		d.NoReboot = false // somebody said what a reboot is
 	}
 	if arg := params["pcmk_host_argument"]; arg == "none" {
 		d.Argument = ""

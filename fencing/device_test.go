@@ -1,11 +1,14 @@
 package fencing
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/quorate/quorate/agents"
 )
 
 func TestParseDevice(t *testing.T) {
@@ -150,10 +153,10 @@ func TestPlan(t *testing.T) {
 		{"topology", Topology{{Target: "n1", Index: 1, Devices: []string{"any", "a"}}}, [][]string{{"any", "a"}}, nil},
 		{"topology with gaps", Topology{{Target: "n1", Index: 1, Devices: []string{"b"}}, {Target: "n1", Index: 2, Devices: []string{"x"}},
 			{Target: "n1", Index: 3, Devices: []string{"a"}}}, [][]string{{"a"}},
-			[]string{"device b of the topology does not know n1", "device x of the topology does not exist"}},
-		{"topology without use", Topology{{Target: "n1", Index: 1, Devices: []string{"x"}}}, nil, []string{"device x of the topology does not exist"}},
+			[]string{"device b of the topology does not know n1", "device x of the topology does not exist or is disabled"}},
+		{"topology without use", Topology{{Target: "n1", Index: 1, Devices: []string{"x"}}}, nil, []string{"device x of the topology does not exist or is disabled"}},
 	} {
-		got, notes := Plan("n1", devices, tt.topo, nil)
+		got, notes := Plan(Subject{Target: "n1", Action: Off}, devices, tt.topo)
 		if !reflect.DeepEqual(got, tt.want) || !reflect.DeepEqual(notes, tt.notes) {
 			t.Errorf("%s: Plan() = %v %q, want %v %q", tt.name, got, notes, tt.want, tt.notes)
 		}
@@ -186,12 +189,38 @@ func TestChoose(t *testing.T) {
 		{"another on a later level before itself", Choice{Target: "n1", Levels: [][]string{{"d"}, {"e"}}, Online: []string{"n1", "n2"}, Banned: at("d@n2")}, "n2"},
 		{"itself when nobody else", Choice{Target: "n1", Levels: one, Online: []string{"n1"}}, "n1"},
 		{"nobody", Choice{Target: "n1", Levels: one, Online: []string{"n2"}, Banned: at("d@n2")}, ""},
+		{"who failed less often", Choice{Target: "n3", Levels: one, Online: []string{"n1", "n2"}, Leader: "n1", Active: at("d@n1"),
+			Failed: func(n string) int { return map[string]int{"n1": 1}[n] }}, "n2"},
+		{"an earlier level", Choice{Target: "n3", Levels: [][]string{{"d"}, {"e"}}, Online: []string{"n1", "n2"}, Leader: "n1", Banned: at("d@n1")}, "n2"},
 		{"no device", Choice{Target: "n1", Online: []string{"n2"}}, ""},
 		{"all devices of the level", Choice{Target: "n3", Levels: [][]string{{"d", "e"}}, Online: []string{"n1", "n2"}, Banned: at("e@n1"), Active: at("d@n1")}, "n2"},
 	} {
 		got, ok := Choose(tt.c)
 		if got != tt.want || ok != (tt.want != "") {
 			t.Errorf("%s: Choose() = %q %v, want %q", tt.name, got, ok, tt.want)
+		}
+	}
+}
+
+func TestCapabilitiesOf(t *testing.T) {
+	t.Parallel()
+	text := `<resource-agent name="fence_x" shortdesc="x"><parameters>%s</parameters><actions>%s</actions></resource-agent>`
+	for _, tt := range []struct {
+		params, actions string
+		want            Capabilities
+	}{
+		{`<parameter name="port"/><parameter name="plug"/>`, `<action name="off"/><action name="on" automatic="0"/><action name="reboot"/><action name="list"/><action name="status"/>`,
+			Capabilities{List: true, Status: true, Argument: "plug"}},
+		{`<parameter name="port"/><parameter name="nodename"/>`, `<action name="on" on_target="1" automatic="1"/><action name="off"/>`,
+			Capabilities{NoReboot: true, Argument: "port", Nodename: true, Unfences: true, OnTarget: true}},
+		{``, `<action name="reboot"/>`, Capabilities{}},
+	} {
+		m, err := agents.ParseMetadata(fmt.Appendf(nil, text, tt.params, tt.actions))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := CapabilitiesOf(m); got != tt.want {
+			t.Errorf("CapabilitiesOf(%s %s) = %+v, want %+v", tt.params, tt.actions, got, tt.want)
 		}
 	}
 }

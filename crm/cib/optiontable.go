@@ -31,7 +31,7 @@ func propertyOptions() []Option {
 		{Name: "fencing-watchdog-timeout", Old: []string{"stonith-watchdog-timeout"}, Type: TypeTimeout, Negative: true, Default: "0",
 			Help: "How long after its last sign of life a lost node has certainly been reset by its watchdog. 0: the watchdog is not relied on; negative: twice the watchdog's own time."},
 		atLeast(1, Option{Name: "fencing-max-attempts", Old: []string{"stonith-max-attempts"}, Default: "10",
-			Help: "How often fencing of a node may fail before the cluster stops trying at once."}),
+			Help: "How often fencing of a node may fail before the cluster tries again only every 30 s."}),
 		{Name: "fencing-reaction", Old: []string{"fence-reaction"}, Type: TypeChoice, Choices: []string{"stop", "panic"}, Default: "stop",
 			Help: "What a node does when it learns that it was fenced but is still there: stop the cluster, or reset itself."},
 		{Name: "have-watchdog", Type: TypeBoolean, Default: "false", Internal: true, Help: "Whether watchdogs are in use; set by the cluster."},

@@ -34,8 +34,9 @@ type NodeView struct {
 // LeaderConfig is what a Leader needs to know of its node.
 type LeaderConfig struct {
 	Node string
-	// Fencer says which member should carry out the fencing of target, given who is online; "" = nobody can.
-	Fencer func(s *command.State, target string, online []string) string
+	// Fencer says which of the members that are online, the target perhaps among them, should do op ("off",
+	// "reboot", "on") to target; "" = nobody can.
+	Fencer func(s *command.State, target, op string, online []string) string
 	// Decide is the policy; nil = policy.Decide.
 	Decide func(policy.Input) (*policy.Decision, error)
 }
@@ -66,6 +67,7 @@ type Leader struct {
 	records     []DecisionRecord
 	reasons     map[int]string // of the present decision's actions, by number
 	failure     string         // why the policy could not decide; "" = it could
+	fencing     fencingRetries
 }
 
 // tail is an overtaken transition of which only notifications of the highest priority still run.
@@ -135,6 +137,7 @@ func (l *Leader) Applied(s *command.State, outcomes []command.Outcome) {
 			l.dirty = true
 		case o.ConfigChanged:
 			l.configured = true
+			l.fencing.forget()
 		}
 	}
 }
@@ -149,6 +152,9 @@ func (l *Leader) finished(o *command.Outcome) {
 	for i := range o.Finished {
 		p := &o.Finished[i]
 		ok := p.Expected
+		if p.Task == "stonith" {
+			l.fencing.ended(p.Target, ok)
+		}
 		if number, mine := l.inFlight[p.ID]; mine {
 			delete(l.inFlight, p.ID)
 			l.progress.Confirm(number, ok)
@@ -184,6 +190,7 @@ func (l *Leader) Tick(now time.Duration, wall time.Time) {
 	if l.state == nil || l.state.ClusterID == "" {
 		return
 	}
+	l.fencing.tick(now, l.state)
 	l.reportNodes(wall)
 	if l.nodesAsked || l.dispatching || !l.mayDecide(now) {
 		return
@@ -224,11 +231,14 @@ func (l *Leader) Idle() bool {
 // Deadline is the wall time at which Tick matters although nothing happens; zero = never.
 func (l *Leader) Deadline() time.Time { return l.recheckAt }
 
-// WaitsUntil is the monotonic time until which the first decision waits for members never seen, or the next one
-// for more changes of the configuration; 0 = none.
+// WaitsUntil is the monotonic time until which the first decision waits for members never seen, the next one
+// for more changes of the configuration, or a fencing that failed for its next attempt; 0 = none.
 func (l *Leader) WaitsUntil() time.Duration {
 	if l.configured && l.progress != nil && !l.dispatching && !l.nodesAsked && l.mayDecide(0) {
 		return l.decidedAt + configPause
+	}
+	if at := l.fencing.next(); at != 0 {
+		return at
 	}
 	if l.state != nil && l.progress == nil && l.unseen() {
 		return l.started + startupGrace
@@ -391,7 +401,9 @@ func (l *Leader) Failure() string { return l.failure }
 // sameAction reports whether the pending action is what the graph's action asks for.
 func sameAction(a *transition.Action, p *command.Pending) bool {
 	if a.Fencing() {
-		return p.Task == "stonith" && p.Target == a.Node
+		want := pendingOf(a)
+		want.Target, want.FenceOp = a.Node, fenceOp(a)
+		return want.Same(p)
 	}
 	if a.Task != p.Task || a.Node != p.Node && a.Node != p.RunsOn || a.Resource == nil || a.Resource.ID != p.Resource {
 		return false
@@ -510,9 +522,11 @@ const overtakenBase = 1 << 30
 func (l *Leader) pending(a *transition.Action) (p command.Pending, ok bool) {
 	p = pendingOf(a)
 	if a.Fencing() {
-		p.FenceOp, _ = a.Attr("CRM_meta_stonith_action")
-		p.Target = a.Node
-		p.Node = l.fencer(a.Node)
+		p.Target, p.FenceOp = a.Node, fenceOp(a)
+		if l.fencing.waits(p.Target) {
+			return p, false
+		}
+		p.Node = l.fencer(p.Target, p.FenceOp)
 	} else if a.Router != "" {
 		p.Node, p.RunsOn = a.Router, a.Node
 	}
@@ -541,19 +555,6 @@ func pendingOf(a *transition.Action) command.Pending {
 		p.Resource, p.Class, p.Provider, p.Type = r.ID, r.Class, r.Provider, r.Type
 	}
 	return p
-}
-
-func (l *Leader) fencer(target string) string {
-	if l.cfg.Fencer == nil {
-		return ""
-	}
-	var online []string
-	for _, m := range l.state.Members {
-		if m.Online && !m.Removed && m.Name != target {
-			online = append(online, m.Name)
-		}
-	}
-	return l.cfg.Fencer(l.state, target, online)
 }
 
 func number(a *transition.Action, name string) int64 {

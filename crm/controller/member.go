@@ -103,6 +103,9 @@ func (m *Member) settled(r *command.Result) bool {
 	if r.Local != nil {
 		return m.recorded(r.Local.Resource, r.CallID)
 	}
+	if r.Status == command.StatusDone && r.RC == 0 && m.state.AwaitsFencing(r.ID) {
+		return false // to be recorded as late
+	}
 	asked := func(p command.Pending) bool { return p.ID == r.ID }
 	return !slices.ContainsFunc(m.state.Pending, asked) && !slices.ContainsFunc(m.state.Orphans, asked)
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -9,312 +10,385 @@ import (
 
 	"github.com/quorate/quorate/agents"
 	"github.com/quorate/quorate/crm/cib"
-	"github.com/quorate/quorate/crm/policy/values"
-	"github.com/quorate/quorate/crm/rule"
 	"github.com/quorate/quorate/crm/store/command"
+	"github.com/quorate/quorate/fencing"
 	"github.com/quorate/quorate/membership"
 )
 
-// fencer carries out the fencings that the leader hands to this node: it finds the devices for the target and
-// tries them in order until one level has confirmed.
-type fencer struct {
-	n    *Node
-	jobs []*fenceJob
-	next int
-}
-
-// fenceJob is one fencing under way.
-type fenceJob struct {
-	p        command.Pending
-	levels   [][]device // devices of one level must all succeed
-	level    int
-	at       int // device of the level
-	tries    int
-	run      string // id of the run; "" = waiting for notBefore
-	start    membership.Instant
-	after    membership.Instant // not before this
-	problems []string
-}
-
-// device is a fence device for one target.
-type device struct {
-	id     string
-	agent  agents.Ref
-	params map[string]string
-	plug   string
-}
-
-// Defaults of fencing, as Pacemaker has them.
 const (
-	defaultFenceTimeout = 60 * time.Second
-	fenceTries          = 2
-	fencePause          = time.Second // between two tries of a device
+	// fenceRunPrefix begins the ids of all runs that a fencer asks for.
+	fenceRunPrefix = "fence:"
+	// metadataTimeout bounds the question for an agent's metadata, and what a fencing waits for the answer.
+	metadataTimeout = 10 * time.Second
+	// metadataPause is the time after which it is asked again when it could not be had.
+	metadataPause = time.Minute
+	// fencePlugOff is the exit code with which an agent says that a plug is off when it is asked for the status.
+	fencePlugOff agents.ExitCode = 2
 )
 
-func (f *fencer) init(n *Node) { f.n = n }
+// fencer carries out the fencings that the log hands to this node, and tells the leader who should carry one out. The
+// work is done by a fencing.Core; this is its wiring: devices from the document, what their agents can do from
+// the metadata, runs by the runner, answers by the log.
+type fencer struct {
+	n      *Node
+	core   *fencing.Core
+	orders map[string]*fenceOrder
+	runs   map[string]fencing.Run
+	kinds  map[string]*fenceKind // by type of agent
+	asked  uint64
 
-// choose names the member that should fence the target: one on which a device for it is active, else the first
-// that is online; never the target itself. "" = nobody can.
-func (f *fencer) choose(s *command.State, target string, online []string) string {
-	levels := devicesFor(s.Document, target, f.n.wall)
-	if len(levels) == 0 || len(online) == 0 {
-		return ""
-	}
-	for _, d := range levels[0] {
-		for i := range s.Document.Status.Nodes {
-			st := &s.Document.Status.Nodes[i]
-			if slices.Contains(online, st.Name) && deviceActive(st, d.id) {
-				return st.Name
-			}
-		}
-	}
-	if slices.Contains(online, f.n.cfg.Name) {
-		return f.n.cfg.Name
-	}
-	return online[0]
+	devices  []fenceDevice
+	revision uint64    // of the configuration that devices is from
+	readAt   time.Time // when it was read: rules may depend on the time
 }
 
-func deviceActive(st *cib.NodeState, id string) bool {
-	for i := range st.History {
-		if st.History[i].ID != id {
+// fenceOrder is a fencing that was handed to this node.
+type fenceOrder struct {
+	p         command.Pending
+	begun     bool // handed to the core
+	cancelled bool // nobody waits for it any more
+}
+
+// fenceKind is what is known of a type of fence agents.
+type fenceKind struct {
+	can   fencing.Capabilities
+	known bool
+	tried bool               // a question for the metadata has ended, well or not
+	run   string             // the one that is under way; "" = none
+	until membership.Instant // of that question, or before which it is not asked again
+}
+
+func (f *fencer) init(n *Node) {
+	f.n = n
+	// The incarnation makes ids unique among those of earlier processes.
+	f.core = fencing.NewCore(fmt.Sprintf("%s%x", fenceRunPrefix, uint64(n.cfg.Incarnation)))
+	f.orders, f.runs, f.kinds = map[string]*fenceOrder{}, map[string]fencing.Run{}, map[string]*fenceKind{}
+}
+
+// isFenceRun reports whether the id of a run is one that a fencer made.
+func isFenceRun(id string) bool { return strings.HasPrefix(id, fenceRunPrefix) }
+
+// refresh reads the devices from the document again if they may be others.
+func (f *fencer) refresh(s *command.State) {
+	if s.Revision != f.revision || f.n.wall.Sub(f.readAt).Abs() >= time.Minute {
+		f.read(s)
+	}
+}
+
+func (f *fencer) read(s *command.State) {
+	f.revision, f.readAt = s.Revision, f.n.wall
+	f.devices = fenceDevices(s.Document, f.n.wall)
+}
+
+// learn asks for the metadata of agents of which it is not known yet.
+func (f *fencer) learn() {
+	f.refresh(f.n.con.state)
+	maps.DeleteFunc(f.kinds, func(name string, _ *fenceKind) bool {
+		return !slices.ContainsFunc(f.devices, func(d fenceDevice) bool { return d.agent.Type == name })
+	})
+	for i := range f.devices {
+		d := &f.devices[i]
+		k := f.kinds[d.agent.Type]
+		if k == nil {
+			k = &fenceKind{}
+			f.kinds[d.agent.Type] = k
+		}
+		if k.run != "" && f.n.now >= k.until {
+			k.run, k.tried, k.until = "", true, f.n.now.Add(metadataPause)
+		}
+		if k.known || k.run != "" || f.n.now < k.until {
 			continue
 		}
-		for _, op := range st.History[i].Operations {
-			if op.Operation == "start" && op.RC == 0 && op.Status == 0 {
-				return true
-			}
+		f.asked++
+		k.run, k.until = fmt.Sprintf("%s%x:m%d", fenceRunPrefix, uint64(f.n.cfg.Incarnation), f.asked), f.n.now.Add(2*metadataTimeout)
+		f.n.out.Start = append(f.n.out.Start, agents.Request{ID: k.run, Resource: d.id, Agent: d.agent, Operation: agents.OpMetadata,
+			Timeout: metadataTimeout, Node: f.n.cfg.Name})
+	}
+}
+
+// learned takes the metadata of an agent.
+func (f *fencer) learned(name string, k *fenceKind, r agents.Result) {
+	k.run, k.tried = "", true
+	var m *agents.Metadata
+	err := fmt.Errorf("%s", r.Describe())
+	if r.Status == agents.StatusDone && r.RC == agents.RCOK {
+		m, err = agents.ParseMetadata([]byte(r.Output))
+	}
+	if err != nil {
+		k.until = f.n.now.Add(metadataPause)
+		f.n.note(Warn, "metadata of a fence agent cannot be had; it is taken for one with the usual operations", "agent", name, "error", err)
+		return
+	}
+	k.can, k.known = fencing.CapabilitiesOf(m), true
+}
+
+// learning reports whether an agent was asked for its metadata for the first time and has not answered yet.
+func (f *fencer) learning() bool {
+	for _, k := range f.kinds {
+		if !k.tried {
+			return true
 		}
 	}
 	return false
 }
 
-// devicesFor lists the devices that can fence the target, by level of the topology. Without a topology for the
-// target every device that knows it is a level of its own, in the order of the configuration.
-func devicesFor(doc *cib.Document, target string, now time.Time) [][]device {
-	all := map[string]device{}
-	var order []string
-	var walk func([]*cib.Resource)
-	walk = func(list []*cib.Resource) {
-		for _, r := range list {
-			walk(r.Members)
-			if r.Kind != cib.Primitive || !strings.EqualFold(r.Class, agents.ClassFence) {
-				continue
-			}
-			params := map[string]string{}
-			values.Pairs(r.Params, rule.Input{Now: now}, params)
-			if plug, ok := plugOf(params, target); ok {
-				all[r.ID] = device{id: r.ID, agent: agents.Ref{Class: agents.ClassFence, Type: r.Type}, params: params, plug: plug}
-				order = append(order, r.ID)
-			}
-		}
-	}
-	walk(doc.Config.Resources)
-	levels := map[int][]device{}
-	var numbers []int
-	for i := range doc.Config.FencingTopology {
-		l := &doc.Config.FencingTopology[i]
-		if l.Target != target {
+// parsed gives the devices in the core's form. Where the metadata is not known, an agent is taken for one that
+// reboots and takes the name of the node as its plug.
+func (f *fencer) parsed(but func(*fenceDevice) bool) []fencing.Device {
+	var list []fencing.Device
+	for i := range f.devices {
+		d := &f.devices[i]
+		if but != nil && but(d) {
 			continue
 		}
-		index, err := strconv.Atoi(l.Index)
-		if err != nil {
-			continue
+		can := fencing.Capabilities{Argument: "plug"}
+		if k := f.kinds[d.agent.Type]; k != nil && k.known {
+			can = k.can
 		}
-		for _, id := range l.Devices {
-			d, ok := all[id]
-			if !ok {
-				continue
-			}
-			if len(levels[index]) == 0 {
-				numbers = append(numbers, index)
-			}
-			levels[index] = append(levels[index], d)
-		}
+		device, _ := fencing.ParseDevice(d.id, d.params, can) // the shell tells of problems when they are written
+		device.Unfences = device.Unfences || d.provides
+		list = append(list, device)
 	}
-	var out [][]device
-	if len(numbers) > 0 {
-		slices.Sort(numbers)
-		for _, n := range numbers {
-			out = append(out, levels[n])
-		}
-		return out
-	}
-	for _, id := range order {
-		out = append(out, []device{all[id]})
-	}
-	return out
+	return list
 }
 
-// plugOf says whether a device with these parameters can fence the target, and under which name it knows it.
-func plugOf(params map[string]string, target string) (string, bool) {
-	for _, entry := range strings.FieldsFunc(params["pcmk_host_map"], func(r rune) bool { return r == ';' || r == ' ' || r == '\t' }) {
-		name, plug, ok := strings.Cut(entry, ":")
-		if !ok {
-			name, plug, ok = strings.Cut(entry, "=")
-		}
-		if ok && strings.EqualFold(name, target) {
-			return plug, true
-		}
+// choose names the member that should do op to the target; "" = nobody can now. When there is no device for the
+// target this node is named: its answer says why, in the history.
+func (f *fencer) choose(s *command.State, target, op string, online []string) string {
+	f.refresh(s)
+	devices := f.parsed(nil)
+	attribute := nodeAttribute(s.Document, f.n.wall)
+	levels, _ := fencing.Plan(fencing.Subject{Target: target, Action: fencing.Action(op),
+		Attribute: func(name string) (string, bool) { return attribute(target, name) }}, devices, fenceTopology(s.Document))
+	if len(levels) == 0 {
+		return f.n.cfg.Name
 	}
-	list := strings.FieldsFunc(params["pcmk_host_list"], func(r rune) bool { return r == ',' || r == ';' || r == ' ' || r == '\t' })
-	for _, name := range list {
-		if strings.EqualFold(name, target) {
-			return target, true
+	onTarget := func(id string) bool {
+		return slices.ContainsFunc(devices, func(d fencing.Device) bool { return d.ID == id && d.OnTarget })
+	}
+	if op == string(fencing.On) && slices.ContainsFunc(levels[0], onTarget) {
+		if slices.Contains(online, target) {
+			return target
 		}
+		return ""
 	}
-	if params["pcmk_host_map"] == "" && len(list) == 0 {
-		return target, true
-	}
-	return "", false
+	failures := s.FencingFailures(target)
+	who, _ := fencing.Choose(fencing.Choice{Target: target, Levels: levels, Online: online, Leader: f.n.cfg.Name,
+		Active: func(device, node string) bool {
+			return slices.ContainsFunc(s.Document.Status.Nodes, func(st cib.NodeState) bool { return st.Name == node && deviceActive(&st, device) })
+		},
+		Banned: func(device, node string) bool {
+			return slices.ContainsFunc(f.devices, func(d fenceDevice) bool { return d.id == device && slices.Contains(d.banned, node) })
+		},
+		Failed: func(node string) (count int) {
+			for i := range failures {
+				if failures[i].By == node {
+					count++
+				}
+			}
+			return count
+		}})
+	return who
 }
 
-// do begins a fencing.
+// do begins a fencing that was handed to this node, at once or when the agents' metadata is known.
 func (f *fencer) do(p command.Pending) {
-	j := &fenceJob{p: p, levels: devicesFor(f.n.con.state.Document, p.Target, f.n.wall), start: f.n.now, after: f.n.now}
-	if len(j.levels) == 0 {
-		f.finish(j, false, "no fence device knows "+p.Target)
+	id := fmt.Sprintf("%d.%d.%d", p.ID.Term, p.ID.Transition, p.ID.Action)
+	if f.orders[id] != nil {
 		return
 	}
-	if d := j.levels[0][0].params["pcmk_delay_base"]; d != "" {
-		if ms, err := cib.ParseInterval(delayFor(d, p.Target)); err == nil {
-			j.after = f.n.now.Add(time.Duration(ms) * time.Millisecond)
-		}
-	}
 	f.n.note(Warn, "fencing", "target", p.Target, "action", p.FenceOp, "reason", p.Reason)
-	f.jobs = append(f.jobs, j)
-	f.tick()
+	f.orders[id] = &fenceOrder{p: p}
+	f.learn()
+	f.begin()
 }
 
-// delayFor is the delay for one target of a pcmk_delay_base, which is one time or a map "node:time;...".
-func delayFor(text, target string) string {
-	if !strings.Contains(text, ":") {
-		return text
-	}
-	for _, entry := range strings.FieldsFunc(text, func(r rune) bool { return r == ';' || r == ' ' }) {
-		if name, t, ok := strings.Cut(entry, ":"); ok && strings.EqualFold(name, target) {
-			return t
+// begin hands the orders that wait to the core.
+func (f *fencer) begin() {
+	for _, id := range slices.Sorted(maps.Keys(f.orders)) {
+		o := f.orders[id]
+		if o.begun || f.learning() {
+			continue
 		}
+		o.begun = true
+		doc := f.n.con.state.Document
+		f.read(f.n.con.state) // rules may give other parameters by now
+		banned := func(d *fenceDevice) bool { return slices.Contains(d.banned, f.n.cfg.Name) }
+		f.core.Configure(f.parsed(banned), fenceTopology(doc), nodeAttribute(doc, f.n.wall))
+		timeout, err := cib.ParseInterval(cib.EffectiveProperty(doc, "fencing-timeout"))
+		if err != nil {
+			timeout = 0
+		}
+		f.asked++
+		f.core.Start(fencing.Order{ID: id, Target: o.p.Target, Action: fencing.Action(o.p.FenceOp),
+			Timeout: time.Duration(timeout) * time.Millisecond, Delay: fenceDelay(&o.p),
+			// The incarnation was drawn at random by who started this process.
+			Random: mix(uint64(f.n.cfg.Incarnation) + f.asked)}, f.n.now)
 	}
-	return ""
+	f.output()
 }
 
-// tick starts runs that are due.
+// fenceDelay is the delay that the policy wants, such as priority-fencing-delay, in addition to that of the device.
+func fenceDelay(p *command.Pending) time.Duration {
+	seconds, err := strconv.ParseInt(p.Attributes["CRM_meta_priority_fencing_delay"], 10, 32)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
+}
+
+// mix spreads the bits of x (the finalizer of splitmix64).
+func mix(x uint64) uint64 {
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// tick lets the core do what is due. A node that is alone begins nothing: the others decide now, and may want
+// something else.
 func (f *fencer) tick() {
+	f.learn()
 	if f.n.member.Alone() {
-		return // the others decide now, and may want something else
-	}
-	for _, j := range slices.Clone(f.jobs) {
-		if j.run == "" && f.n.now >= j.after {
-			f.start(j)
+		for _, id := range slices.Sorted(maps.Keys(f.orders)) {
+			if o := f.orders[id]; !o.cancelled {
+				f.cancel(id)
+				f.finish(o, fencing.Answer{Problems: []string{"this node lost its quorum before the end"}, Started: f.n.now, Ended: f.n.now})
+			}
 		}
 	}
+	f.begin()
+	f.core.Tick(f.n.now)
+	f.output()
 }
 
 func (f *fencer) nextTick() membership.Instant {
 	next := membership.Instant(1<<63 - 1)
-	if f.n.member.Alone() {
-		return next
+	if t, ok := f.core.NextTick(); ok {
+		next = t
 	}
-	for _, j := range f.jobs {
-		if j.run == "" {
-			next = min(next, j.after)
+	for _, k := range f.kinds {
+		if !k.known {
+			next = min(next, max(k.until, f.n.now))
 		}
 	}
 	return next
 }
 
-func (f *fencer) start(j *fenceJob) {
-	d := j.levels[j.level][j.at]
-	f.next++
-	j.run = fmt.Sprintf("fence:%d:%d:%d:%d", j.p.ID.Term, j.p.ID.Transition, j.p.ID.Action, f.next)
-	params := map[string]string{}
-	for k, v := range d.params {
-		params[k] = v
+// output passes on what the core wants.
+func (f *fencer) output() {
+	o := f.core.Ready()
+	for _, r := range o.Runs {
+		at := slices.IndexFunc(f.devices, func(d fenceDevice) bool { return d.id == r.Device })
+		if at < 0 {
+			f.core.Finished(r.ID, fencing.Result{Reason: "the device does not exist any more"}, f.n.now)
+			continue
+		}
+		f.runs[r.ID] = r
+		d := &f.devices[at]
+		f.n.out.Start = append(f.n.out.Start, agents.Request{ID: r.ID, Resource: d.id, Agent: d.agent, Operation: agents.Operation(r.Operation),
+			Timeout: r.Timeout, Params: fenceParams(d, &r, f.kinds[d.agent.Type]), Node: f.n.cfg.Name})
 	}
-	argument := params["pcmk_host_argument"]
-	if argument == "" {
-		argument = "plug"
-	}
-	if argument != "none" {
-		params[argument] = d.plug
-	}
-	op := j.p.FenceOp
-	timeout := defaultFenceTimeout
-	for _, name := range [...]string{"pcmk_" + op + "_timeout", "pcmk_reboot_timeout"} {
-		if t := params[name]; t != "" {
-			if ms, err := cib.ParseTimeout(t); err == nil && ms > 0 {
-				timeout = time.Duration(ms) * time.Millisecond
-				break
+	for _, a := range o.Answers {
+		for _, id := range a.Orders {
+			if order := f.orders[id]; order != nil {
+				delete(f.orders, id)
+				f.finish(order, a)
 			}
 		}
 	}
-	f.n.out.Start = append(f.n.out.Start, agents.Request{ID: j.run, Resource: d.id, Agent: d.agent, Operation: agents.Operation(op),
-		Timeout: timeout, Params: params, Node: f.n.cfg.Name})
+	if f.core.HasReady() {
+		f.output()
+	}
+	if len(f.core.Busy()) == 0 {
+		maps.DeleteFunc(f.orders, func(_ string, o *fenceOrder) bool { return o.cancelled })
+		clear(f.runs) // of a runner that never answered
+	}
 }
 
-// isFenceRun reports whether the id of a run is one that start made.
-func isFenceRun(id string) bool { return strings.HasPrefix(id, "fence:") }
-
-// finished takes the result of a run if it is one of a fencing.
-func (f *fencer) finished(r agents.Result) bool {
-	at := slices.IndexFunc(f.jobs, func(j *fenceJob) bool { return j.run == r.ID })
-	if at < 0 {
-		return isFenceRun(r.ID)
+// fenceParams are the parameters of a run. What the administrator wrote for the plug stays, except "dynamic".
+func fenceParams(d *fenceDevice, r *fencing.Run, k *fenceKind) map[string]string {
+	params := maps.Clone(d.params)
+	written := params[r.Argument]
+	if r.Argument == "plug" && written == "" {
+		written = params["port"] // its name of old
 	}
-	j := f.jobs[at]
-	j.run = ""
-	d := j.levels[j.level][j.at]
-	if r.Status == agents.StatusDone && r.RC == agents.RCOK {
-		j.at++
-		j.tries = 0
-		j.after = f.n.now
-		if j.at == len(j.levels[j.level]) {
-			f.jobs = slices.Delete(f.jobs, at, at+1)
-			f.finish(j, true, "by "+d.id)
+	if r.Argument != "" && (written == "" || written == "dynamic") {
+		params[r.Argument] = r.Port
+	}
+	if k != nil && k.can.Nodename {
+		params["nodename"] = r.Target
+	}
+	return params
+}
+
+// finished takes the result of a run if it is one of a fencer.
+func (f *fencer) finished(r agents.Result) bool {
+	if !isFenceRun(r.ID) {
+		return false
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.kinds)) {
+		if k := f.kinds[name]; k.run == r.ID {
+			f.learned(name, k, r)
+			f.begin()
 			return true
 		}
-		f.tick()
-		return true
 	}
-	reason := r.Reason
-	if reason == "" {
-		reason = r.Status.String()
+	run, ok := f.runs[r.ID]
+	if !ok {
+		return true // of an earlier process: its answer belongs to nobody any more
 	}
-	j.problems = append(j.problems, d.id+": "+reason)
-	j.tries++
-	j.after = f.n.now.Add(fencePause)
-	if j.tries >= fenceTries {
-		j.tries, j.at = 0, 0
-		j.level++
-	}
-	if j.level == len(j.levels) {
-		f.jobs = slices.Delete(f.jobs, at, at+1)
-		f.finish(j, false, strings.Join(j.problems, "; "))
-		return true
-	}
-	f.tick()
+	delete(f.runs, r.ID)
+	f.core.Finished(r.ID, fenceResult(&run, &r), f.n.now)
+	f.output()
 	return true
 }
 
-func (f *fencer) finish(j *fenceJob, ok bool, detail string) {
-	res := command.Result{Status: int(agents.StatusDone), ExitReason: agents.CleanLine(detail, agents.MaxReason), LastChange: f.n.wall.Unix(),
-		ExecMS: f.n.now.Sub(j.start).Milliseconds()}
-	level := Info
-	if !ok {
-		res.RC, res.Status, level = int(agents.RCGeneric), int(agents.StatusError), Warn
+// fenceResult says what the result of an agent's run means for fencing.
+func fenceResult(run *fencing.Run, r *agents.Result) fencing.Result {
+	res := fencing.Result{Reason: r.Reason}
+	if res.Reason == "" {
+		res.Reason = r.Describe()
 	}
-	f.n.note(level, "fencing ended", "target", j.p.Target, "ok", ok, "detail", detail, "took", f.n.now.Sub(j.start))
-	f.n.member.Finished(j.p.ID, res)
+	switch {
+	case r.Status == agents.StatusTimeout:
+		res.Outcome = fencing.Timeout
+	case r.Status == agents.StatusDone && (r.RC == agents.RCOK || run.Operation == fencing.Status && r.RC == fencePlugOff):
+		res.Outcome = fencing.Success
+	}
+	if run.Operation == fencing.List {
+		res.Ports = fencing.ParseList(r.Output)
+	}
+	return res
 }
 
-// applied drops fencings that the cluster no longer waits for.
+// finish reports what came of an order.
+func (f *fencer) finish(o *fenceOrder, a fencing.Answer) {
+	detail := strings.Join(a.Problems, "; ")
+	res := command.Result{Status: int(agents.StatusDone), ExitReason: agents.CleanLine(detail, agents.MaxReason), LastChange: f.n.wall.Unix(),
+		Device: strings.Join(a.Devices, ","), ExecMS: a.Ended.Sub(a.Started).Milliseconds()}
+	level := Info
+	if !a.OK {
+		res.RC, res.Status, level = int(agents.RCGeneric), int(agents.StatusError), Warn
+	}
+	f.n.note(level, "fencing ended", "target", o.p.Target, "action", o.p.FenceOp, "ok", a.OK, "late", a.Late, "devices", res.Device, "detail", detail,
+		"took", a.Ended.Sub(a.Started))
+	f.n.member.Finished(o.p.ID, res)
+}
+
+// cancel lets the core begin nothing more for an order.
+func (f *fencer) cancel(id string) {
+	f.orders[id].cancelled, f.orders[id].begun = true, true
+	f.core.Cancel(id, f.n.now)
+}
+
+// applied cancels fencings that the cluster no longer waits for.
 func (f *fencer) applied() {
-	for _, j := range slices.Clone(f.jobs) {
-		if j.run != "" {
-			continue // let it end: its answer is recorded or ignored
-		}
-		if !slices.ContainsFunc(f.n.con.state.Pending, func(p command.Pending) bool { return p.ID == j.p.ID }) {
-			f.jobs = slices.DeleteFunc(f.jobs, func(x *fenceJob) bool { return x == j })
+	f.learn()
+	for _, id := range slices.Sorted(maps.Keys(f.orders)) {
+		o := f.orders[id]
+		if !o.cancelled && !slices.ContainsFunc(f.n.con.state.Pending, func(p command.Pending) bool { return p.ID == o.p.ID }) {
+			f.cancel(id)
 		}
 	}
+	f.output()
 }

@@ -25,6 +25,7 @@ type run struct {
 	req    agents.Request
 	began  time.Duration
 	owner  *process // who asked
+	output string   // of the agent
 	result *agents.Result
 	gone   bool // the machine lost power, or the result was acknowledged
 	killed bool // cancelled or timed out
@@ -116,20 +117,6 @@ func (l *ledger) left(m *machine) {
 			l.w.violate("I2", "%s has left while %s is active on it", m.name, name)
 		}
 	}
-}
-
-// powerSwitch is the fence device with its log.
-type powerSwitch struct {
-	w      *world
-	refuse bool // operations fail
-	slow   time.Duration
-	log    []fencing
-}
-
-type fencing struct {
-	at     time.Duration
-	target string
-	by     string
 }
 
 // exclusive names a resource that may be active only once; clone instances are not.
@@ -237,7 +224,7 @@ func (m *machine) cancel(id string) {
 func (m *machine) finish(r *run, status agents.Status, rc agents.ExitCode) {
 	w := m.w
 	at := epoch.Add(w.now + m.clock)
-	r.result = &agents.Result{ID: r.id, Status: status, RC: rc, ExecTime: w.now - r.began, Started: epoch.Add(r.began + m.clock), Finished: at}
+	r.result = &agents.Result{ID: r.id, Status: status, RC: rc, Output: r.output, ExecTime: w.now - r.began, Started: epoch.Add(r.began + m.clock), Finished: at}
 	if r.req.Operation != agents.OpMonitor || rc != agents.RCOK {
 		w.tell("%s %s %s: %v %v", m.name, r.req.Operation, r.req.Resource, status, rc)
 	}
@@ -271,67 +258,4 @@ func (m *machine) ack(id string) {
 	r.gone = true
 	delete(m.runs, id)
 	m.runOrder = slices.DeleteFunc(m.runOrder, func(x string) bool { return x == id })
-}
-
-// run carries out an operation of the fence device.
-func (s *powerSwitch) run(m *machine, r *run) {
-	w := s.w
-	req := r.req
-	took := w.between(20*time.Millisecond, 300*time.Millisecond) + s.slow
-	target := req.Params["plug"]
-	switch req.Operation {
-	case agents.OpOff, agents.OpReboot:
-		w.tell("%s asks the switch: %s %s", m.name, req.Operation, target)
-		w.after(took, func() {
-			// The switch acts even if the one who asked is gone meanwhile.
-			if s.refuse {
-				w.hit("fencing refused")
-				if !r.gone {
-					m.finish(r, agents.StatusDone, agents.RCGeneric)
-				}
-				return
-			}
-			t := w.machineByName(target)
-			if t == nil {
-				w.violate("contract", "%s fences %q, which is no machine", m.name, target)
-				return
-			}
-			if t == m {
-				w.violate("contract", "%s fences itself", m.name)
-				return
-			}
-			t.powerOff("fenced by " + m.name)
-			s.log = append(s.log, fencing{w.now, target, m.name})
-			w.ledger.fenced(t)
-			w.hit("fenced")
-			boot := t.boot
-			w.after(w.between(3*time.Second, 8*time.Second), func() {
-				if t.boot == boot {
-					t.powerOn()
-				}
-			})
-			if took > req.Timeout {
-				if !r.gone {
-					m.finish(r, agents.StatusTimeout, agents.RCGeneric)
-				}
-				return
-			}
-			// The answer takes its way back; the one who asked may have died of it meanwhile.
-			w.after(w.between(time.Millisecond, 50*time.Millisecond), func() {
-				if !r.gone && r.result == nil {
-					m.finish(r, agents.StatusDone, agents.RCOK)
-				}
-			})
-		})
-	default: // start, monitor, stop: the switch answers
-		rc := agents.RCOK
-		if s.refuse {
-			rc = agents.RCGeneric
-		}
-		w.after(w.between(10*time.Millisecond, 100*time.Millisecond), func() {
-			if !r.gone && !r.killed && r.result == nil {
-				m.finish(r, agents.StatusDone, rc)
-			}
-		})
-	}
 }

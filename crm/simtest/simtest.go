@@ -77,7 +77,7 @@ var linkNames = [links]string{"lan", "san"}
 func Run(cfg Config) *Report {
 	w := &world{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x51)), hash: fnvOffset, hits: map[string]int{}}
 	w.net = network{w: w, paths: map[pathKey]*path{}, pairs: map[pairKey]*pair{}, delay: 300 * time.Microsecond, jitter: 700 * time.Microsecond}
-	w.power = powerSwitch{w: w}
+	w.power = powerSwitch{w: w, kind: fenceKind(w.rng.IntN(int(fenceKinds)))}
 	w.ledger = ledger{w: w, rows: map[string]*row{}}
 	w.operator.w = w
 	w.checks = checker{w: w, acting: map[uint64]string{}, votes: map[[2]uint64]uint64{}, states: map[uint64]stateSummary{}, calm: true}
@@ -272,7 +272,6 @@ const definition = `<cib crm_feature_set="3.19.0" validate-with="pacemaker-3.9" 
  </cluster_property_set></crm_config>
  <nodes/>
  <resources>
-  <primitive id="power" class="stonith" type="fence_sim"><operations><op id="power-m" name="monitor" interval="60s" timeout="20s"/></operations></primitive>
   %s
  </resources>
  <constraints>
@@ -281,6 +280,7 @@ const definition = `<cib crm_feature_set="3.19.0" validate-with="pacemaker-3.9" 
   <rsc_order id="ord2" first="db3" then="site"/>
   <rsc_location id="loc1" rsc="db3" node="n2" score="50"/>
  </constraints>
+ <fencing-topology>%s</fencing-topology>
 </configuration><status/></cib>`
 
 func primitive(id string) string {
@@ -291,10 +291,11 @@ func primitive(id string) string {
 
 // document is the configuration: a stonith device, ordered and colocated primitives, a group, a clone.
 func (w *world) document() *cib.Document {
-	text := primitive("db1") + primitive("db2") + primitive("db3") +
+	devices, topology := w.power.definition()
+	text := devices + primitive("db1") + primitive("db2") + primitive("db3") +
 		`<group id="site">` + primitive("ip") + primitive("web") + `</group>` +
 		`<clone id="c-clone">` + primitive("cd") + `</clone>`
-	doc, problems, err := cibxml.Read(fmt.Appendf(nil, definition, text))
+	doc, problems, err := cibxml.Read(fmt.Appendf(nil, definition, text, topology))
 	if err != nil {
 		w.violate("contract", "definition: %v", err)
 		return nil

@@ -9,7 +9,7 @@
 // # Operations
 //
 // on, off, reboot, status, list, monitor and validate-all are passed as they are; meta-data is called metadata
-// there. For the resource that configures a device, start means monitor (the device answers), and stop means
+// there, and is remembered until the agent's file changes. For the resource that configures a device, start means monitor (the device answers), and stop means
 // nothing and succeeds. A parameter pcmk_OPERATION_action gives another name for an operation, as in
 // Pacemaker; other parameters beginning with pcmk_ are for the cluster and are not passed on.
 //
@@ -17,7 +17,7 @@
 //
 // The exit code is passed on as it is with status done: 0 is success; 2 of the operation status means that the
 // plug is off (StatusOff), which is no failure. Only code 0 of on, off and reboot confirms anything; a timeout
-// is unknown. The output of list and status is kept up to MaxOutput.
+// is unknown. The output of list and status is kept up to MaxOutput, that of meta-data is the whole text.
 package device
 
 import (
@@ -100,11 +100,8 @@ func action(op agents.Operation, params map[string]string) string {
 	if own := params["pcmk_"+string(op)+"_action"]; own != "" {
 		return own
 	}
-	switch op {
-	case agents.OpStart:
+	if op == agents.OpStart {
 		return action(agents.OpMonitor, params)
-	case agents.OpMetadata:
-		return "metadata"
 	}
 	return string(op)
 }
@@ -156,7 +153,9 @@ func (a *Agent) Run(ctx context.Context, req agents.Request, secrets map[string]
 		return agents.Result{ID: req.ID, Status: agents.StatusDone, RC: agents.RCOK}, agents.Execution{}
 	case agents.OpList, agents.OpStatus:
 		output = MaxOutput
-	case agents.OpOn, agents.OpOff, agents.OpReboot, agents.OpMonitor, agents.OpStart, agents.OpMetadata, agents.OpValidateAll:
+	case agents.OpMetadata:
+		return a.metadataResult(ctx, req), agents.Execution{}
+	case agents.OpOn, agents.OpOff, agents.OpReboot, agents.OpMonitor, agents.OpStart, agents.OpValidateAll:
 	default:
 		return agents.Refused(req, agents.StatusNotSupported, agents.RCUnimplemented, fmt.Sprintf("fence agents have no operation %q", req.Operation)), agents.Execution{}
 	}
@@ -190,6 +189,17 @@ func (a *Agent) Metadata(ctx context.Context, ref agents.Ref) ([]byte, error) {
 	})
 }
 
+// metadataResult answers the operation meta-data with the text as output, whole or not at all.
+func (a *Agent) metadataResult(ctx context.Context, req agents.Request) agents.Result {
+	ctx, cancel := context.WithTimeout(ctx, req.Timeout)
+	defer cancel()
+	text, err := a.Metadata(ctx, req.Agent)
+	if err != nil {
+		return agents.Refused(req, agents.StatusError, agents.RCGeneric, err.Error())
+	}
+	return agents.Result{ID: req.ID, Status: agents.StatusDone, RC: agents.RCOK, Output: string(text)}
+}
+
 // List implements agents.Agent.
 func (a *Agent) List(ctx context.Context) ([]agents.Ref, error) {
 	var list []agents.Ref
@@ -212,34 +222,4 @@ func (a *Agent) List(ctx context.Context) ([]agents.Ref, error) {
 	}
 	slices.SortFunc(list, func(x, y agents.Ref) int { return strings.Compare(x.Type, y.Type) })
 	return slices.Compact(list), nil
-}
-
-// Plug is one line of a device's list.
-type Plug struct {
-	Name  string // what the parameter port or plug takes
-	Alias string // another name, often that of the virtual machine; "" = none
-}
-
-// maxPlugs bounds a parsed list.
-const maxPlugs = 16384
-
-// ParseList reads the output of the operation list: lines NAME or NAME,ALIAS, further fields are left out.
-// Lines which are empty or not of that form are skipped, since agents mix messages into it.
-func ParseList(output string) []Plug {
-	var plugs []Plug
-	for line := range strings.Lines(output) {
-		fields := strings.SplitN(strings.TrimSpace(line), ",", 3)
-		name := strings.TrimSpace(fields[0])
-		if name == "" || strings.ContainsAny(name, " \t:") {
-			continue
-		}
-		p := Plug{Name: name}
-		if len(fields) > 1 {
-			p.Alias = strings.TrimSpace(fields[1])
-		}
-		if plugs = append(plugs, p); len(plugs) == maxPlugs {
-			break
-		}
-	}
-	return plugs
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/quorate/quorate/agents"
 	"github.com/quorate/quorate/agents/subprocess"
+	"github.com/quorate/quorate/fencing"
 )
 
 // The switch: it keeps the state of each plug in a file, and what it was told in another.
@@ -135,7 +135,7 @@ func TestRun_Failures(t *testing.T) {
 		t.Errorf("hanging: Run() = %+v, %+v", res, exe)
 	}
 	res, _ = a.Run(context.Background(), request("fence_test", "list", nil), nil)
-	if plugs := ParseList(res.Output); len(plugs) != 500 || plugs[499] != (Plug{"plug499", "machine499"}) {
+	if plugs := fencing.ParseList(res.Output); len(plugs) != 1000 || plugs[999] != "machine499" {
 		t.Errorf("list: %d plugs, want 500 (%+v)", len(plugs), res)
 	}
 }
@@ -209,15 +209,6 @@ func TestMetadataAndList(t *testing.T) {
 	}
 }
 
-func TestParseList(t *testing.T) {
-	t.Parallel()
-	got := ParseList("1,alpha\n 2 , beta ,off\n3\n\nsome message: x\nwith space,x\n")
-	want := []Plug{{"1", "alpha"}, {"2", "beta"}, {"3", ""}}
-	if !slices.Equal(got, want) {
-		t.Errorf("ParseList() = %v, want %v", got, want)
-	}
-}
-
 func FuzzInput(f *testing.F) {
 	f.Add("off", "port", "1", "secret")
 	f.Add("off", "a=b", "1\naction=on", "x\x00")
@@ -230,43 +221,4 @@ func FuzzInput(f *testing.F) {
 			t.Fatalf("input(%q, %q, %q, %q) = %q", action, name, value, secret, text)
 		}
 	})
-}
-
-func FuzzParseList(f *testing.F) {
-	f.Add("1,alpha\n2\n")
-	f.Fuzz(func(t *testing.T, output string) {
-		for _, p := range ParseList(output) {
-			if p.Name == "" || strings.ContainsAny(p.Name, ", \n") {
-				t.Fatalf("ParseList(%q) has %q", output, p)
-			}
-		}
-	})
-}
-
-// Real fence agents of the distribution: their metadata is read.
-func TestRealAgents(t *testing.T) {
-	if _, err := os.Stat(filepath.Join(DefaultDirectory, "fence_ipmilan")); err != nil {
-		t.Skipf("fence-agents is not installed: %v", err)
-	}
-	a := setup(t, DefaultDirectory)
-	for _, name := range []string{"fence_ipmilan", "fence_dummy", "fence_virsh"} {
-		if _, err := os.Stat(filepath.Join(DefaultDirectory, name)); err != nil {
-			t.Logf("without %s: %v", name, err)
-			continue
-		}
-		text, err := a.Metadata(context.Background(), agents.Ref{Class: "stonith", Type: name})
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		m, err := agents.ParseMetadata(text)
-		if err != nil || m.Name != name {
-			t.Errorf("%s: ParseMetadata() = %+v, %v", name, m, err)
-			continue
-		}
-		if _, found := m.Action(agents.OpOff); !found {
-			t.Errorf("%s: no action off", name)
-		}
-		t.Logf("%s: %d parameters, %d actions", name, len(m.Parameters), len(m.Actions))
-	}
 }

@@ -152,8 +152,13 @@ type Pending struct {
 
 // Same reports whether p and q ask the same of the same node. The numbers of the instances of an anonymous clone,
 // which are in Key, do not count: the next decision may number them in another way, and history does not know them.
+//
+// Who fences a node does not count, so that a target is fenced once at a time; off and reboot serve each other.
 func (p *Pending) Same(q *Pending) bool {
-	if p.Task != q.Task || p.Node != q.Node || p.RunsOn != q.RunsOn || p.Target != q.Target ||
+	if p.Task == "stonith" && q.Task == "stonith" {
+		return p.Target == q.Target && (p.FenceOp == "on") == (q.FenceOp == "on")
+	}
+	if p.Task != q.Task || p.Node != q.Node || p.RunsOn != q.RunsOn ||
 		p.Resource != q.Resource || p.IntervalMS != q.IntervalMS {
 		return false
 	}
@@ -165,7 +170,7 @@ func (p *Pending) Same(q *Pending) bool {
 			}
 		}
 	}
-	return p.Resource != "" || p.Task == "stonith" || p.Key == q.Key
+	return p.Resource != "" || p.Key == q.Key
 }
 
 // Result is what an operation came to.
@@ -181,6 +186,7 @@ type Result struct {
 	LastChange int64  `cbor:"8,keyasint"` // seconds since 1970: when it ran, or when this result first showed
 	ExecMS     int64  `cbor:"9,keyasint,omitempty"`
 	QueueMS    int64  `cbor:"10,keyasint,omitempty"`
+	Device     string `cbor:"13,keyasint,omitempty"` // of fencing: the devices that confirmed, separated by commas
 
 	// Local is an operation that the node decided on itself while it had no quorum; there is no pending
 	// action for it.
@@ -194,21 +200,6 @@ type RecurringKey struct {
 	Resource   string `cbor:"1,keyasint"`
 	Task       string `cbor:"2,keyasint"`
 	IntervalMS int64  `cbor:"3,keyasint"`
-}
-
-// FencingRecord is the result of one fencing of a node.
-type FencingRecord struct {
-	Target  string   `cbor:"1,keyasint"`
-	Op      string   `cbor:"2,keyasint"`
-	By      string   `cbor:"3,keyasint"` // node that carried it out; "" = confirmed by an administrator
-	Device  string   `cbor:"4,keyasint,omitempty"`
-	OK      bool     `cbor:"5,keyasint"`
-	Detail  string   `cbor:"6,keyasint,omitempty"`
-	Reason  string   `cbor:"7,keyasint,omitempty"`
-	Actor   string   `cbor:"8,keyasint,omitempty"` // who confirmed or asked for it
-	Started int64    `cbor:"9,keyasint,omitempty"` // milliseconds since 1970
-	Ended   int64    `cbor:"10,keyasint"`
-	ID      ActionID `cbor:"11,keyasint"`
 }
 
 // ChangeRecord is one change of the configuration, by a client or by a node that joined or was removed. Its index is

@@ -50,11 +50,11 @@ func (n *State) nodes(facts []NodeFact, timeMS int64, out *Outcome) error {
 			// Only a process of its own is known to have lost what the cluster knew of it.
 			if m.Incarnation != f.Incarnation {
 				orphans := n.orphansOf(f.Name)
-				n.dropPending(func(p *Pending) bool { return p.Node == f.Name && p.Task != "stonith" }, out)
-				n.dropPending(func(p *Pending) bool { return p.Node == f.Name }, out)
 				// The answer to a fencing that was asked for before says nothing of this process: it may have begun
-				// after the power was off. Who still wants it fenced must ask again.
-				n.dropPending(func(p *Pending) bool { return p.Task == "stonith" && p.Target == f.Name }, out)
+				// after the power was off.
+				n.giveUpFencing(func(p *Pending) bool { return p.Target == f.Name }, f.Name+" joined again before an answer came", timeMS, out)
+				n.giveUpFencing(func(p *Pending) bool { return p.Node == f.Name }, f.Name+" was restarted before it answered", timeMS, out)
+				n.dropPending(func(p *Pending) bool { return p.Node == f.Name }, out)
 				if m.Boot != f.Boot {
 					ed.Forget(i)
 					n.dropAttributes(f.Name)
@@ -73,11 +73,14 @@ func (n *State) nodes(facts []NodeFact, timeMS int64, out *Outcome) error {
 			}
 			m.Online = false
 			st.InCCM, st.CRMD = "0", "0"
-			// What was handed to it has no result any more; whether it happened is for fencing to settle.
+			// What was handed to it has no result any more; whether it happened is for fencing to settle. A fencing is
+			// for another node to carry out.
+			n.giveUpFencing(func(p *Pending) bool { return p.Node == f.Name }, f.Name+" was lost before it answered", timeMS, out)
 		case NodeLeaving:
 			ed.SetTransient(i, "shutdown", seconds)
 		case NodeLeft:
 			m.Online, m.Incarnation = false, 0
+			n.giveUpFencing(func(p *Pending) bool { return p.Node == f.Name }, f.Name+" left before it answered", timeMS, out)
 			n.dropPending(func(p *Pending) bool { return p.Node == f.Name }, out)
 			ed.Forget(i)
 			n.dropAttributes(f.Name)
@@ -235,6 +238,7 @@ func (n *State) results(list []Result, timeMS int64, out *Outcome) error {
 		at := slices.IndexFunc(n.Pending, func(p Pending) bool { return p.ID == r.ID })
 		if at < 0 {
 			n.orphan(ed, r, out)
+			n.fencedLate(r, timeMS)
 			continue
 		}
 		p := n.Pending[at]
@@ -246,10 +250,7 @@ func (n *State) results(list []Result, timeMS int64, out *Outcome) error {
 		out.DecisionNeeded = true
 		if p.Task == "stonith" {
 			n.Document = ed.Document()
-			n.fenced(&p, FencingRecord{
-				Target: p.Target, Op: p.FenceOp, By: r.Node, OK: r.RC == 0 && r.Status == StatusDone,
-				Detail: r.ExitReason, Reason: p.Reason, Started: p.Since * 1000, Ended: timeMS, ID: p.ID,
-			}, out)
+			n.fenced(&p, r, timeMS, out)
 			ed = cib.NewEditor(n.Document)
 			continue
 		}
@@ -460,50 +461,6 @@ func (n *State) startFailureFatal() bool {
 		return false
 	}
 	return true
-}
-
-// fenced records a fencing result. A node that is off has no history and runs nothing.
-func (n *State) fenced(p *Pending, rec FencingRecord, out *Outcome) {
-	n.Fencing = appendBounded(n.Fencing, rec, maxFencingHistory)
-	if !rec.OK || rec.Op == "on" {
-		return
-	}
-	n.down(rec.Target, out)
-}
-
-// down records that a node is certainly off.
-func (n *State) down(name string, out *Outcome) {
-	id, err := n.stateID(name)
-	if err != nil {
-		return
-	}
-	ed := cib.NewEditor(n.Document)
-	i := ed.Node(name, id)
-	ed.Forget(i)
-	n.dropAttributes(name)
-	st := ed.State(i)
-	st.InCCM, st.CRMD, st.Join, st.Expected = "0", "0", "down", "down"
-	n.Document = ed.Document()
-	if n.Member(name) != nil {
-		n.Members = slices.Clone(n.Members)
-		m := n.Member(name)
-		m.Online, m.Incarnation = false, 0
-	}
-	n.dropPending(func(p *Pending) bool { return p.Node == name || p.Target == name }, out)
-	out.MembersChanged, out.DecisionNeeded = true, true
-}
-
-func (n *State) confirmDown(name, actor string, timeMS int64, out *Outcome) error {
-	if _, err := n.stateID(name); err != nil {
-		return err
-	}
-	if m := n.Member(name); m != nil && m.Online {
-		return fmt.Errorf("node %s is online: it cannot be confirmed as down", name)
-	}
-	n.Fencing = appendBounded(n.Fencing, FencingRecord{Target: name, Op: "off", OK: true,
-		Detail: "confirmed by an administrator", Actor: actor, Ended: timeMS}, maxFencingHistory)
-	n.down(name, out)
-	return nil
 }
 
 // forget deletes history, so that the resources are probed again, and fail counts.
