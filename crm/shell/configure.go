@@ -98,7 +98,7 @@ func configureLevel() *level {
 	}
 	l.commands = append(l.commands, []*row{
 		{name: "show", args: "[xml|toml] [changed] [ID | type:KIND | tag:TAG | related:ID | obscure:PATTERN ...]", example: "show type:primitive",
-			help: "print the configuration as statements that can be typed in again", run: (*Shell).cmdShow, complete: completeIDs},
+			help: "print the configuration as statements that can be typed in again", run: (*Shell).cmdShow, complete: completeShow},
 		{name: "edit", args: "[ID ...]", help: "edit objects in $EDITOR", example: "edit web", run: (*Shell).cmdEdit, complete: completeIDs},
 		{name: "commit", args: "[force]", help: "check the changes and apply them in one step", run: (*Shell).cmdCommit},
 		{name: "verify", help: "check the configuration with its changes", run: (*Shell).cmdVerify},
@@ -107,8 +107,8 @@ func configureLevel() *level {
 			run: (*Shell).cmdDelete, complete: completeIDs},
 		{name: "rename", args: "OLD NEW", example: "rename web www", help: "rename an object and all references to it", run: (*Shell).cmdRename, complete: completeIDs},
 		{name: "modgroup", args: "GROUP add ID [after|before ID] | GROUP remove ID", example: "modgroup site add web after vip",
-			help: "add a resource to a group, or take it out", run: (*Shell).cmdModgroup, complete: completeIDs},
-		{name: "set", args: "ID.[OPERATION.[INTERVAL.]]NAME VALUE", example: "set vip.ip 10.0.0.2", help: "change one value", run: (*Shell).cmdSet},
+			help: "add a resource to a group, or take it out", run: (*Shell).cmdModgroup, complete: completeModgroup},
+		{name: "set", args: "ID.[OPERATION.[INTERVAL.]]NAME VALUE", example: "set vip.ip 10.0.0.2", help: "change one value", run: (*Shell).cmdSet, complete: completeSet},
 		{name: "load", args: "[xml] update|replace|push FILE", example: "load update site.crm", help: "read statements from a file (\"-\": standard input)", run: (*Shell).cmdLoad},
 		{name: "save", args: "[xml] [ID ...] FILE", example: "save site.crm", help: "write the configuration to a file (\"-\": standard output)", run: (*Shell).cmdSave},
 		{name: "filter", args: "PROGRAM [ID ...]", example: `filter "sed s/10s/20s/" vip`, help: "pass statements through a program and take what it prints", run: (*Shell).cmdFilter, complete: completeIDs},

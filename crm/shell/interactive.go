@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 
 	"github.com/peterh/liner"
@@ -20,6 +21,27 @@ import (
 type lineEditor struct {
 	state   *liner.State
 	history string
+}
+
+// compgen answers the shell's completion: COMP_LINE is the line so far, COMP_POINT where the cursor is.
+func (s *Shell) compgen(ctx context.Context) {
+	line := s.cfg.Getenv("COMP_LINE")
+	if n, err := strconv.Atoi(s.cfg.Getenv("COMP_POINT")); err == nil && n >= 0 && n < len(line) {
+		line = line[:n]
+	}
+	_, line, _ = strings.Cut(line, " ")
+	line = strings.TrimLeft(line, " ")
+	for strings.HasPrefix(line, "-") {
+		flag, rest, _ := strings.Cut(line, " ")
+		if slices.Contains([]string{"-f", "-m", "-c", "-D"}, flag) {
+			_, rest, _ = strings.Cut(strings.TrimLeft(rest, " "), " ")
+		}
+		line = strings.TrimLeft(rest, " ")
+	}
+	_, list, _ := s.complete(ctx, line, len(line))
+	for _, c := range list {
+		s.printf("%s\n", strings.TrimSuffix(c, " "))
+	}
 }
 
 // converse reads commands from a person.
@@ -135,6 +157,21 @@ func (s *Shell) complete(ctx context.Context, line string, pos int) (head string
 	start := strings.LastIndexAny(before, " \t") + 1
 	head, word := before[:start], before[start:]
 	words := strings.Fields(head)
+	s.word = word
+	if help, values, ok := s.valueHelp(ctx, words, word); ok {
+		name, typed, _ := strings.Cut(word, "=")
+		for _, v := range values {
+			if strings.HasPrefix(v, typed) {
+				list = append(list, name+"="+v+" ")
+			}
+		}
+		if s.editor != nil && typed == "" {
+			s.printf("\r\n%s\r\n", strings.ReplaceAll(help, "\n", "\r\n"))
+			list = append(list, word) // the line is drawn again, with nothing added
+		}
+		sort.Strings(list)
+		return head, list, after
+	}
 	for _, c := range s.candidates(ctx, words) {
 		if strings.HasPrefix(strings.ToLower(c), strings.ToLower(word)) {
 			if !strings.HasSuffix(c, "=") && !strings.HasSuffix(c, ":") {
@@ -298,16 +335,7 @@ func (s *Shell) completePrimitive(words []string) []string {
 		return nil
 	}
 	if len(words) == 2 {
-		var out []string
-		for _, class := range []string{"ocf", "stonith"} {
-			list, err := s.listAgents(ctx, class)
-			if err != nil {
-				continue
-			}
-			for _, a := range list {
-				out = append(out, strings.TrimPrefix(a, "ocf:heartbeat:"))
-			}
-		}
+		out := s.completeAgents(ctx)
 		for _, r := range s.completionDocument().Config.Resources {
 			if r.Kind == cib.Template {
 				out = append(out, "@"+r.ID)
@@ -315,18 +343,7 @@ func (s *Shell) completePrimitive(words []string) []string {
 		}
 		return out
 	}
-	block, op := "", ""
-	for i, w := range words[3:] {
-		switch w {
-		case "params", "meta", "utilization", "operations":
-			block, op = w, ""
-		case "op":
-			block, op = "op", ""
-			if i+4 < len(words) {
-				op = words[i+4]
-			}
-		}
-	}
+	block, op := blockOf(words[3:])
 	blocks := []string{"params", "meta", "utilization", "op"}
 	switch block {
 	case "meta":
@@ -339,7 +356,7 @@ func (s *Shell) completePrimitive(words []string) []string {
 	case "utilization", "operations":
 		return blocks
 	}
-	name, err := fullAgent(words[2])
+	name, err := fullAgent(s.templateAgent(words[2]))
 	if err != nil {
 		return blocks
 	}

@@ -21,8 +21,14 @@ func nodeLevel() *level {
 		{name: "online", args: "[NODE]", example: "crm node online alpha", help: "let resources run on a node again", run: (*Shell).cmdOnline, complete: completeNodes},
 		{name: "maintenance", args: "[NODE]", help: "leave the resources of a node as they are, unwatched", run: (*Shell).cmdNodeMaintenance, complete: completeNodes},
 		{name: "ready", args: "[NODE]", help: "end the maintenance of a node", run: (*Shell).cmdReady, complete: completeNodes},
-		{name: "attribute", args: "NODE set NAME VALUE | show NAME | delete NAME", example: "crm node attribute alpha set rack a", help: "permanent attributes of a node", run: (*Shell).cmdNodeAttribute, complete: completeNodes},
-		{name: "utilization", args: "NODE set NAME VALUE | show NAME | delete NAME", example: "crm node utilization alpha set cpu 8", help: "what a node has to give", run: (*Shell).cmdNodeUtilization, complete: completeNodes},
+		{name: "attribute", args: "NODE set NAME VALUE | show NAME | delete NAME", example: "crm node attribute alpha set rack a", help: "permanent attributes of a node", run: (*Shell).cmdNodeAttribute,
+			complete: completeAttributeCommand(completeNodes, func(s *Shell, _ string) []string {
+				return s.nodeNames(func(n *cib.Node) []cib.AttributeSet { return n.Attributes })
+			})},
+		{name: "utilization", args: "NODE set NAME VALUE | show NAME | delete NAME", example: "crm node utilization alpha set cpu 8", help: "what a node has to give", run: (*Shell).cmdNodeUtilization,
+			complete: completeAttributeCommand(completeNodes, func(s *Shell, _ string) []string {
+				return s.nodeNames(func(n *cib.Node) []cib.AttributeSet { return n.Utilization })
+			})},
 		{name: "status-attr", args: "NODE set NAME VALUE | show NAME | delete NAME", example: "crm node status-attr alpha delete pingd", help: "attributes that last until the node restarts", run: (*Shell).cmdStatusAttr, complete: completeNodes},
 		{name: "clearstate", args: "NODE", help: "vouch that a node is down, in place of fencing", run: (*Shell).cmdClearstate, complete: completeNodes},
 		{name: "fence", args: "NODE", help: "have the cluster fence a node", run: (*Shell).cmdFence, complete: completeNodes},

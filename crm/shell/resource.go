@@ -46,7 +46,32 @@ func resourceLevel() *level {
 		{name: "scores", help: "print the scores of all resources on all nodes", run: (*Shell).cmdScores},
 	}}
 	for _, c := range l.commands {
-		c.complete = completeResources
+		switch c.name {
+		case "move", "ban", "clear", "cleanup", "refresh":
+			c.complete = completeMove
+		case "trace", "untrace":
+			c.complete = completeOperations
+		case "param":
+			c.complete = completeAttributeCommand(completeResources, (*Shell).parameterNames)
+		case "meta":
+			c.complete = completeAttributeCommand(completeResources, func(*Shell, string) []string {
+				var out []string
+				for _, o := range cib.MetaOptions() {
+					out = append(out, o.Name)
+				}
+				return out
+			})
+		case "failcount":
+			c.complete = func(s *Shell, words []string) []string {
+				if len(words) == 3 {
+					return completeNodes(s, words)
+				}
+				return completeAttributeCommand(completeResources, nil)(s, words)
+			}
+		case "scores":
+		default:
+			c.complete = completeResources
+		}
 	}
 	return l
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/quorate/quorate/crm/api/editor"
 	"github.com/quorate/quorate/crm/cib"
+	"github.com/quorate/quorate/crm/cib/cibcrm"
 	"github.com/quorate/quorate/crm/cib/cibxml"
 )
 
@@ -212,11 +213,30 @@ func (s *Shell) cmdShadowNew(c *call) error {
 	if len(names) == 0 {
 		s.temporary = name
 	}
+	// Changes that are not committed yet go on in the shadow.
+	work := s.work
+	s.work = nil
 	if err := s.useShadow(name); err != nil {
+		s.work = work
 		return err
 	}
 	s.info("%s shadow CIB created", name)
-	return nil
+	if work == nil || !work.changed() {
+		return nil
+	}
+	return s.edit(c.ctx, func(w *workArea) error {
+		merged, both := editor.Merge(work.base.Doc, w.doc, cib.Diff(work.base.Doc, work.doc))
+		if len(both) > 0 {
+			return &editor.ConflictError{Objects: both}
+		}
+		doc, err := cib.Apply(w.doc, merged)
+		if err != nil {
+			return err
+		}
+		w.doc.Config = doc.Config.Clone()
+		w.ed = cibcrm.NewEditor(&w.doc.Config)
+		return nil
+	})
 }
 
 func (s *Shell) cmdShadowUse(c *call) error {

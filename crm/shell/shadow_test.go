@@ -82,6 +82,14 @@ func TestShadow(t *testing.T) {
 	if got := session("cib list"); got != "" {
 		t.Errorf("the temporary one is left: %q", got)
 	}
+	// The documentation's example: changes begun on the cluster are committed to a shadow.
+	session("configure", "primitive begun ocf:test:Dummy", "cib new test-2", "commit")
+	if got := c.must("configure", "show"); strings.Contains(got, "begun") {
+		t.Errorf("the cluster has what was committed to the shadow:\n%s", got)
+	}
+	if got := session("cib use test-2", "cib diff"); got != "+ primitive begun\n" {
+		t.Errorf("the shadow has %q", got)
+	}
 	file := filepath.Join(t.TempDir(), "other.xml")
 	if err := os.WriteFile(file, []byte(testCIB), 0o600); err != nil {
 		t.Fatal(err)

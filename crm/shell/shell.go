@@ -42,6 +42,7 @@ type Shell struct {
 	levels    []*level // from the root to the present one
 	backend   editor.Backend
 	shadow    string    // the shadow in use; "" = none
+	word      string    // at the cursor, while it is completed
 	filledIn  string    // the filled-in template that the level template means; "" = none
 	temporary string    // a shadow that ends with this run; "" = none
 	work      *workArea // of the configure level; nil = not opened
@@ -151,6 +152,9 @@ func (s *Shell) flags(args []string) (rest []string, code int, stop bool) {
 		case a == "-d" || a == "--debug" || a == "-R" || a == "--regression-tests":
 		case a == "-h" || a == "--help":
 			fmt.Fprint(s.out, usage)
+			return nil, exitOK, true
+		case a == "--compgen":
+			s.compgen(context.Background())
 			return nil, exitOK, true
 		case a == "--version":
 			fmt.Fprintf(s.out, "crm %s\n", version.Version)
