@@ -67,8 +67,8 @@ func TestAttributeTools(t *testing.T) {
 		{"crm_node -n", 0, "n1\n", ""},
 		{"crm_node", 64, "", "say what to show"},
 		{"crm_node -l", 1, "", "running cluster"},
-		{"cibadmin -R", 64, "", "-R"},
-		{"cibadmin", 64, "", "only --query"},
+		{"cibadmin -R", 64, "", "Please supply XML"},
+		{"cibadmin", 64, "", "say what to do"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.line, func(t *testing.T) {

@@ -154,6 +154,29 @@ func (c *cluster) editStatus(edit func(doc *cib.Document, ed *cib.Editor) error)
 	return file.Replace(c.ctx, snap, &doc)
 }
 
+// replaceFile puts what edit makes of the document into the file that CIB_file names, when that is valid.
+func (c *cluster) replaceFile(edit func(doc *cib.Document) (*cib.Document, error)) error {
+	file, ok := c.backend.(*editor.File)
+	if !ok {
+		return errors.New("only a file is replaced as a whole")
+	}
+	snap, err := file.Load(c.ctx)
+	if err != nil {
+		return err
+	}
+	doc, err := edit(snap.Doc)
+	if err != nil {
+		return err
+	}
+	if err := editor.Check(snap.Doc, doc); err != nil {
+		return err
+	}
+	if doc.Head.Epoch == snap.Doc.Head.Epoch {
+		doc.Head.Epoch, doc.Head.NumUpdates = doc.Head.Epoch+1, 0
+	}
+	return file.Replace(c.ctx, snap, doc)
+}
+
 // nodeState is the index of a node's state in the status section.
 func nodeState(doc *cib.Document, ed *cib.Editor, name string) (int, error) {
 	for i := range doc.Status.Nodes {

@@ -100,32 +100,6 @@ func listNodes(f *frame, c *cluster, l *api.Local, reached map[string]bool, part
 	}
 }
 
-// cibAdmin is cibadmin, of which agents use the query.
-func cibAdmin(io IO, args []string) int {
-	f := &frame{"cibadmin", "show the configuration and the state as XML", io}
-	var query, local bool
-	rest, code, done := f.parse(args, []option{
-		{short: 'Q', long: "query", help: "show the document", set: flag(&query)},
-		{short: 'l', long: "local", help: "accepted", set: flag(&local)},
-	})
-	switch {
-	case done:
-		return code
-	case len(rest) > 0:
-		return f.fail(exitUsage, "unexpected argument %q; see cibadmin --help", rest[0])
-	case !query:
-		return f.fail(exitUsage, "only --query is served: change the configuration with \"crm configure\"")
-	}
-	data, err := liveCIB()
-	if err != nil {
-		return f.failed(err)
-	}
-	if _, err := io.Out.Write(data); err != nil {
-		return f.failed(err)
-	}
-	return exitOK
-}
-
 // liveCIB returns the document of the running cluster, or of the file that CIB_file names, as XML.
 func liveCIB() ([]byte, error) {
 	c, end, err := open()
