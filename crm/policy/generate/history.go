@@ -41,8 +41,8 @@ func (g *random) nodeAttributes(node string) {
 
 // record writes the history of a primitive on some nodes.
 func (g *random) record(l leaf) {
-	if strings.HasPrefix(l.id, "guest") || strings.HasPrefix(l.id, "remote") || l.agent == "remote" && strings.HasPrefix(l.id, "b") {
-		if g.chance(70) && !strings.HasPrefix(l.id, "b") {
+	if l.agent == "remote" {
+		if g.chance(70) {
 			g.run(g.pick(g.nodes...), l, g.pick("", "", "", "", "monitor-failed"))
 		}
 		return

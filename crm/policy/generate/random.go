@@ -381,21 +381,16 @@ func (g *random) bundle() {
 	}
 	if addresses && g.chance(75) {
 		inner = g.primitive(l, "")
+		l = g.leaves[len(g.leaves)-1]
 		g.leaves = g.leaves[:len(g.leaves)-1]
 		for i := range replicas {
 			node := fmt.Sprintf("%s-%d", id, i)
-			g.leaves = append(g.leaves, leaf{id: node, class: "ocf", provider: "pacemaker", agent: "remote"})
 			if g.chance(60) {
 				home := g.pick(g.nodes...)
 				g.run(home, leaf{id: fmt.Sprintf("%s-docker-%d", id, i), class: "ocf", provider: "heartbeat", agent: "docker"}, "")
 				g.run(home, leaf{id: fmt.Sprintf("%s-ip-192.168.7.%d", id, 10+i), class: "ocf", provider: "heartbeat", agent: "IPaddr2"}, "")
-				g.leaves = g.leaves[:len(g.leaves)-1]
 				g.run(home, leaf{id: node, class: "ocf", provider: "pacemaker", agent: "remote"}, "")
 				if g.chance(80) {
-					l.id, l.class, l.provider, l.agent = fmt.Sprintf("p%02d", g.number), "ocf", "pacemaker", "Dummy"
-					if l.promotable {
-						l.agent = "Stateful"
-					}
 					g.guests = append(g.guests, node)
 					g.run(node, l, g.pick("", "", "promote"))
 				}
