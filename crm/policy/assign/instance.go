@@ -172,10 +172,7 @@ func (a *assigner) distribute(list []*model.Resource, parent *model.Resource, to
 			assigned++
 		}
 	}
-	for _, x := range list {
-		if x.AssignedDone {
-			continue
-		}
+	fill := func(x *model.Resource) *model.Node {
 		if assigned >= total {
 			forPrimitives(x, func(p *model.Resource) {
 				before := a.borrow(p.Allowed)
@@ -185,11 +182,47 @@ func (a *assigner) distribute(list []*model.Resource, parent *model.Resource, to
 			})
 			a.banAll(x)
 		}
-		if n := a.instance(x, parent, nil, perNode, true); n != nil {
+		n := a.instance(x, parent, nil, perNode, true)
+		if n != nil {
 			assigned++
 			parent.Allowed[n.Index].Count++
 		}
+		return n
 	}
+	for _, x := range list {
+		if x.AssignedDone {
+			continue
+		}
+		if n := fill(x); n != nil {
+			if y := runningOn(list, x, n); y != nil {
+				a.handOver(x, y, n)
+				fill(x)
+			}
+		}
+	}
+}
+
+// runningOn returns the instance of an anonymous clone that still has no place and runs on n, where x, which runs
+// nowhere, was just put; nil = none. Without that the one would stop and the other start there, in every
+// decision anew: an instance on a node that it does not want waits until the others have chosen, and those may
+// be drawn to the node by what must not be with them.
+func runningOn(list []*model.Resource, x *model.Resource, n *model.Node) *model.Resource {
+	if x.Parent.Kind != cib.Clone || x.Parent.Clone.Unique || active(x) || x.Kind == cib.Group {
+		return nil
+	}
+	for _, y := range list {
+		if !y.AssignedDone && !y.Removed && y.Managed && len(y.Active) == 1 && y.Active[0] == n {
+			return y
+		}
+	}
+	return nil
+}
+
+// handOver gives the place of x to y.
+func (a *assigner) handOver(x, y *model.Resource, n *model.Node) {
+	y.Allowed[n.Index].Score = x.Allowed[n.Index].Score
+	a.unplace(x)
+	a.place(y, n, true)
 }
 
 // keepNode is the node on which an instance should be kept if possible; nil = none.
