@@ -51,7 +51,7 @@ func (s *site) cyclic() bool {
 	return false
 }
 
-func generate(t *rapid.T) *site {
+func newSite(t *rapid.T) *site {
 	s := &site{nodes: rapid.IntRange(2, 4).Draw(t, "nodes"), history: map[int][]string{}, paired: map[string]bool{}}
 	if rapid.Bool().Draw(t, "node lost") {
 		s.lost = rapid.IntRange(1, s.nodes).Draw(t, "lost")
@@ -161,7 +161,7 @@ func result(d *policy.Decision) []byte {
 func TestDecide_TwiceIsEqual(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		text := generate(t).xml()
+		text := newSite(t).xml()
 		doc := mustRead(t, text)
 		one, two, fresh := result(decideOn(t, doc)), result(decideOn(t, doc)), result(decideOn(t, mustRead(t, text)))
 		if !bytes.Equal(one, two) || !bytes.Equal(one, fresh) {
@@ -183,7 +183,7 @@ func TestDecide_TwiceIsEqual(t *testing.T) {
 func TestDecide_FinishedTransitionSettles(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		s := generate(t)
+		s := newSite(t)
 		text := s.xml()
 		doc := mustRead(t, text)
 		const rounds = 4
@@ -225,7 +225,7 @@ func realActions(d *policy.Decision) []string {
 func TestDecide_NoStartBeforeFencing(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		s := generate(t)
+		s := newSite(t)
 		text := s.xml()
 		d := decideOn(t, mustRead(t, text))
 		if s.lost == 0 {
@@ -274,7 +274,7 @@ func renamed(text string) string {
 func TestDecide_RenamingRenamesTheResult(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		text := generate(t).xml()
+		text := newSite(t).xml()
 		got := result(decideOn(t, mustRead(t, renamed(text))))
 		if want := renamed(string(result(decideOn(t, mustRead(t, text))))); string(got) != want {
 			t.Fatalf("with other names another decision:\n%s\ninstead of\n%s\n%s", got, want, text)
@@ -286,7 +286,7 @@ func TestDecide_RenamingRenamesTheResult(t *testing.T) {
 func TestDecide_UnrelatedResourceMovesNothing(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		s := generate(t)
+		s := newSite(t)
 		before := decideOn(t, mustRead(t, s.xml()))
 		s.resources = append(s.resources, `<primitive id="zz" class="ocf" provider="heartbeat" type="Dummy"><meta_attributes id="zz-m"><nvpair id="zz-p" name="priority" value="-1000000"/></meta_attributes></primitive>`)
 		after := decideOn(t, mustRead(t, s.xml()))

@@ -129,14 +129,7 @@ func PriorityDelay(c *model.Cluster, node *model.Node) int64 {
 // CanFence reports whether node could be fenced (spec/02-state.md 6.2).
 func CanFence(c *model.Cluster, node *model.Node) bool {
 	if node.IsGuestKind() {
-		if conn := node.Connection; conn != nil && conn.Launcher != nil {
-			for _, host := range conn.Launcher.Active {
-				if !host.Online && !CanFence(c, host) {
-					return false
-				}
-			}
-		}
-		return true
+		return canRecover(c, node, map[*model.Node]bool{})
 	}
 	o := &c.Options
 	switch {
@@ -151,6 +144,27 @@ func CanFence(c *model.Cluster, node *model.Node) bool {
 			if n := c.Nodes[i]; node.Connection.Allowed.At(n).Present && !n.Online {
 				return false
 			}
+		}
+	}
+	return true
+}
+
+// canRecover reports whether each host of a guest is online or can itself be fenced. Asked has the guests met on
+// the way: a guest that its history shows in itself, over others or not, cannot be recovered.
+func canRecover(c *model.Cluster, n *model.Node, asked map[*model.Node]bool) bool {
+	if n.Connection == nil || n.Connection.Launcher == nil {
+		return true
+	}
+	asked[n] = true
+	for _, host := range n.Connection.Launcher.Active {
+		switch {
+		case host.Online:
+		case !host.IsGuestKind():
+			if !CanFence(c, host) {
+				return false
+			}
+		case asked[host] || !canRecover(c, host, asked):
+			return false
 		}
 	}
 	return true

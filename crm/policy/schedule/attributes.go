@@ -285,7 +285,7 @@ func (w *attributes) structure(r *model.Resource) {
 		}
 		if p.Launcher != nil {
 			top := p.Launcher
-			for top.Launcher != nil && top.Launcher != p {
+			for top.Launcher != nil {
 				top = top.Launcher
 			}
 			w.set("CRM_meta_container", top.ID)

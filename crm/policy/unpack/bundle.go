@@ -43,13 +43,13 @@ func attr(list []cib.Attr, names ...string) (string, bool) {
 	return "", false
 }
 
-// number reads an integer that is at least least; anything else is def.
+// number reads an integer that is at least least and, at most, maxReplicas; anything else is def.
 func number(text string, least, def int) int {
 	n, ok := values.Integer(text)
 	if !ok || n < int64(least) {
 		return def
 	}
-	return int(min(n, maxInstances))
+	return int(min(n, maxReplicas))
 }
 
 // plan reads a bundle's container, network and storage (spec/01-inputs.md 6.6).

@@ -452,9 +452,12 @@ func count(m map[string]string, def int, names ...string) int {
 	return def
 }
 
-// maxInstances bounds clone-max and replicas, so that a mistyped number cannot take all memory. Documents
-// of the field stay below a few hundred.
-const maxInstances = 10000
+// maxInstances bounds clone-max, so that a mistyped number takes neither all memory nor hours: the work grows with
+// the square of the instances. Documents of the field stay below a few hundred.
+const maxInstances = 2000
+
+// maxReplicas bounds the replicas of a bundle: the options of each container name the addresses of all of them.
+const maxReplicas = 1000
 
 // clone makes the instances (spec/01-inputs.md 6.5).
 func (u *unpacker) clone(r *model.Resource) error {
@@ -585,6 +588,16 @@ func (u *unpacker) linkLaunchers() {
 	}
 }
 
+// launchedBy reports whether r runs in l, directly or not.
+func launchedBy(r, l *model.Resource) bool {
+	for ; r != nil; r = r.Launcher {
+		if r == l {
+			return true
+		}
+	}
+	return false
+}
+
 func (u *unpacker) linkLauncher(r *model.Resource) {
 	c := u.c
 	if r.Kind != cib.Primitive {
@@ -592,9 +605,12 @@ func (u *unpacker) linkLauncher(r *model.Resource) {
 	}
 	if id := r.Meta["container"]; id != "" && id != r.ID && r.Launcher == nil {
 		l := c.Resource(id)
-		if l == nil {
+		switch {
+		case l == nil:
 			u.errorf("resource %q: its container %q does not exist", r.ID, id)
-		} else {
+		case launchedBy(l, r):
+			u.errorf("resource %q: its container %q is itself in it, over container meta-attributes; this one is ignored", r.ID, id)
+		default:
 			r.Launcher = l
 			l.Launched = append(l.Launched, r)
 		}

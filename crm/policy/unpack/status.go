@@ -15,7 +15,7 @@ import (
 // status reads the status section (spec/02-state.md section 1).
 func (u *unpacker) status() {
 	c := u.c
-	st := &c.Doc.Status
+	st := u.boundedHistory(&c.Doc.Status)
 	for i := range st.Tickets {
 		t := &st.Tickets[i]
 		if t.ID == "" {
