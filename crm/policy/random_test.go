@@ -18,7 +18,7 @@ func TestDecide_RandomDocuments(t *testing.T) {
 	for _, kind := range generate.Kinds {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			for seed := range uint64(25) {
+			for seed := range uint64(10) {
 				text := generate.Random(kind, seed)
 				doc := mustRead(t, text)
 				one, two := decideOn(t, doc), decideOn(t, mustRead(t, text))
