@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/quorate/quorate/crm/acl"
 	"github.com/quorate/quorate/crm/api"
@@ -51,6 +52,20 @@ func newCluster(t *testing.T) *cluster {
 		Stop:     func(context.Context) error { c.mu.Lock(); defer c.mu.Unlock(); c.stopped = true; return nil },
 		Metadata: func(context.Context, string) ([]byte, error) { return nil, fmt.Errorf("no such agent here") },
 		Agents:   func(context.Context, string) ([]string, error) { return []string{"ocf:test:Dummy"}, nil },
+		Decisions: func(_ context.Context, most int) ([]api.Decision, error) {
+			if most == 1 {
+				return pastDecisions[:1], nil
+			}
+			return pastDecisions, nil
+		},
+		Input: func(_ context.Context, id string) (*api.DecisionInput, error) {
+			for _, d := range pastDecisions {
+				if d.ID == id && d.Kept {
+					return &api.DecisionInput{Decision: d, Document: []byte(pastDocument)}, nil
+				}
+			}
+			return nil, &server.NotFoundError{Message: "no decision " + id}
+		},
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -128,7 +143,7 @@ func TestLive(t *testing.T) {
 		{"export toml", "[primitives.web]"},
 		{"export crm", "primitive web ocf:test:Dummy"},
 		{"wait", ""},
-		{"explain web", "+100 location l"},
+		{"explain web", "+100 location constraint l"},
 		{"configure show toml", "[primitives.web]"},
 	} {
 		if got := c.must(strings.Fields(test.args)...); !strings.Contains(got, test.want) {
@@ -223,6 +238,62 @@ func TestLive_Health(t *testing.T) {
 	for _, want := range []string{"no quorum", "node n2 is lost", "link lan to n3 (10.0.0.3) is dead"} {
 		if code == 0 || !strings.Contains(err, want) {
 			t.Errorf("health: exit %d, %q; want %q", code, err, want)
+		}
+	}
+}
+
+const pastDocument = `<cib have-quorum="1"><configuration>
+  <crm_config><cluster_property_set id="p"><nvpair id="p1" name="stonith-enabled" value="false"/></cluster_property_set></crm_config>
+  <nodes><node id="1" uname="old1"/><node id="2" uname="old2"/></nodes>
+  <resources><primitive id="past" class="ocf" provider="pacemaker" type="Dummy"/></resources>
+</configuration><status>
+  <node_state id="1" uname="old1" in_ccm="true" crmd="online" join="member" expected="member"/>
+  <node_state id="2" uname="old2" in_ccm="true" crmd="online" join="member" expected="member"/>
+</status></cib>`
+
+// pastDecisions, newest first.
+var pastDecisions = []api.Decision{
+	{ID: "3.9f", Node: "n1", Term: 3, Transition: 9, Time: time.Date(2026, 1, 1, 12, 2, 0, 0, time.UTC), Error: "it failed\nsomewhere", Kept: true},
+	{ID: "3.8", Node: "n1", Term: 3, Transition: 8, Time: time.Date(2026, 1, 1, 12, 1, 0, 0, time.UTC), Quorate: true, Actions: 1, Changes: []string{"Start past ( old1 )"}, Version: "v", Kept: true},
+	{ID: "2.7", Node: "n1", Term: 2, Transition: 7, Time: time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC), Quorate: true, Changes: []string{"Start past ( old2 )"}, Version: "v0", Kept: true},
+	{ID: "2.6", Node: "n1", Term: 2, Transition: 6, Time: time.Date(2026, 1, 1, 11, 0, 0, 0, time.UTC), Quorate: true},
+}
+
+func TestLive_PastDecisions(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	const is = "past is wanted on old1 as Started"
+	for _, tt := range []struct{ args, out, err string }{
+		{"explain past --at 3.8", "Decision 3.8 of n1 at ", ""},
+		{"explain past --at 3.8", is, ""},
+		{"explain past --at 8", is, ""},
+		{"explain past --at=2026-01-01T12:01:30Z", "Decision 3.8", ""},
+		{"explain past old2 --at 3.8 --if=quorum~no", "no-quorum-policy is stop", ""},
+		{"explain past --at 2.7", is, "version v0, which decided then, decided otherwise"},
+		{"explain --at 3.8", "Start      past", ""},
+		{"explain past --at 3.9f", "The policy failed then: it failed", ""},
+		{"explain --list", "- 2.6 ", ""},
+		{"explain --list --output json", `"id": "3.8"`, ""},
+		{"history decisions 1", "FAILED: it failed\n", ""},
+		{"history decisions", "1 actions: Start past ( old1 )", ""},
+		{"explain web --at 3.8", "", "resource not found: web"},
+		{"explain past --at 2.6", "", "no decision 2.6"},
+		{"explain past --at 77", "", "no decision with transition 77"},
+		{"explain past --at 2020-01-01", "", "the oldest is 2.6"},
+		{"explain past --at soon", "", "want a decision such as 5.12"},
+		{"explain past --at", "", "--at needs a value"},
+		{"explain past --list", "", "--list lists decisions"},
+		{"explain past --at 3.8 --if nonsense", "", "want one of"},
+		{"history decisions none", "", "no number"},
+	} {
+		args := strings.Fields(tt.args)
+		for i := range args {
+			args[i] = strings.ReplaceAll(args[i], "~", " ")
+		}
+		code, out, errs := c.crm(args...)
+		failed := tt.out == ""
+		if (code != 0) != failed || !strings.Contains(out, tt.out) || !strings.Contains(errs, tt.err) {
+			t.Errorf("crm %s: exit %d, want %q and %q in\n%s%s", tt.args, code, tt.out, tt.err, out, errs)
 		}
 	}
 }

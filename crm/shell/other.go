@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/crm/cib"
+	reasons "github.com/quorate/quorate/crm/policy/explain"
 	"github.com/quorate/quorate/crm/store/command"
 )
 
@@ -43,6 +44,7 @@ func (s *Shell) setProperty(c *call, name, value string) error {
 func historyLevel() *level {
 	return &level{name: "history", help: "What happened: recorded operations, fencing, and changes of the configuration.", commands: []*row{
 		{name: "events", aliases: []string{"log"}, args: "[NUMBER]", help: "list the newest operations, fencings and changes in order of time", run: (*Shell).cmdEvents},
+		{name: "decisions", args: "[NUMBER]", example: "decisions 50", help: "list what this node decided as leader; - marks those of which \"crm explain --at\" has no input any more", run: (*Shell).cmdDecisions},
 		{name: "fencing", help: "list fencings: who, by what, with which result", run: (*Shell).cmdFencingHistory},
 		{name: "resource", args: "RESOURCE [NODE]", help: "list the recorded operations of a resource", run: (*Shell).cmdOperations, complete: completeResources},
 		{name: "revisions", args: "[NUMBER]", help: "list changes of the configuration", run: (*Shell).cmdRevisions},
@@ -241,6 +243,9 @@ func (s *Shell) cmdTicket(c *call) error {
 
 // topics are help texts that belong to no single command.
 var topics = map[string]string{
+	"what-if": "crm explain and crm simulate answer for a cluster that is not there yet:\n\n  --if CHANGE, which may be given several times; CHANGE is one of\n\n" + indented(reasons.Forms) + `
+Example: crm explain web --if 'node alpha lost' --if 'property no-quorum-policy=ignore'
+`,
 	"rules": `Rules make a location, a parameter or a default depend on a node's attributes or on the time:
 
   rule [$role=ROLE] [SCORE:] CONDITION [and|or CONDITION ...]
@@ -267,4 +272,8 @@ Example: order o1 Mandatory: disk ( web mail )
 
 Example: crm resource move web beta PT1H
 `,
+}
+
+func indented(text string) string {
+	return "  " + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n  ") + "\n"
 }

@@ -29,8 +29,9 @@ func root() *level {
 		{name: "diff", args: "[REVISION [REVISION] | FILE]", example: "crm diff 120", help: "list what changed: with the newest revision, since a revision, between two, or what a file would change", run: (*Shell).cmdDiffRevisions},
 		{name: "revisions", args: "[NUMBER]", example: "crm revisions 10", help: "list the newest changes of the configuration: who, when, why", run: (*Shell).cmdRevisions},
 		{name: "rollback", args: "REVISION [--yes] [--plan ID] [-m WHY]", example: "crm rollback 120", help: "make the configuration what it was in an older revision, as a new one", run: (*Shell).cmdRollback},
-		{name: "explain", aliases: []string{"why", "why-not"}, args: "RESOURCE [NODE] [--scores] [--if CHANGE] [--output text|json]", example: "crm explain web beta --if 'node alpha standby'",
-			help: "say why a resource is where it is, or with NODE why it is or is not there", run: (*Shell).cmdExplain, complete: completeResources},
+		{name: "explain", aliases: []string{"why", "why-not"}, args: "RESOURCE [NODE] [--at TIME|DECISION] [--if CHANGE]... [--scores] [--output text|json] | --list",
+			example: "crm explain web beta --if 'node alpha standby'",
+			help:    "say why a resource is where it is, or with NODE why it is or is not there: now, at a past decision, or what if", run: (*Shell).cmdExplain, complete: completeResources},
 		{name: "wait", args: "[--timeout TIME]", example: "crm wait --timeout 60s", help: "wait until the cluster has nothing more to do", run: (*Shell).cmdWait},
 	}}
 }

@@ -3,6 +3,7 @@ package explain_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,6 +41,7 @@ func TestScores_Corpus(t *testing.T) {
 			if r.Kind != cib.Primitive {
 				continue
 			}
+			sentences(t, d.Cluster, r, filepath.Base(file))
 			for _, s := range explain.Scores(d.Cluster, r) {
 				checked++
 				if s.Sum != s.Score {
@@ -56,5 +58,34 @@ func TestScores_Corpus(t *testing.T) {
 	}
 	if differ > 0 {
 		t.Errorf("the contributions of %d of %d pairs do not add up to the score", differ, checked)
+	}
+}
+
+// sentences asks about r on every node: each answer has a sentence, on one screen.
+func sentences(t *testing.T, c *model.Cluster, r *model.Resource, file string) {
+	t.Helper()
+	const screen = 24
+	nodes := []string{""}
+	for _, n := range c.Nodes {
+		nodes = append(nodes, n.Name)
+	}
+	for _, node := range nodes {
+		list, err := explain.Explain(c, r.ID, node)
+		if err != nil || len(list) != 1 && r.ConfigID != r.ID {
+			t.Errorf("%s: explain %s %s: %d answers, %v", file, r.ID, node, len(list), err)
+			continue
+		}
+		for i := range list {
+			in := &list[i]
+			lines := len(in.Why) + len(in.Actions) + len(in.Blocked)
+			if len(in.Why) == 0 || lines > screen {
+				t.Errorf("%s: explain %s %s: %d lines, of which %d sentences", file, r.ID, node, lines, len(in.Why))
+			}
+			for _, s := range in.Why {
+				if s == "" || !strings.HasSuffix(s, ".") || strings.Contains(s, "  ") {
+					t.Errorf("%s: explain %s %s: %q is no sentence", file, r.ID, node, s)
+				}
+			}
+		}
 	}
 }
