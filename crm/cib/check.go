@@ -785,11 +785,5 @@ func (k *checker) fencing() {
 	}
 	if !IsTrue(EffectiveProperty(k.doc, "fencing-enabled")) {
 		k.warn(Pos{}, "cluster properties", "set up fence devices and fencing-enabled=true", "fencing is off: when a node is lost, its resources may become active twice and damage data")
-		return
-	}
-	devices := IsTrue(EffectiveProperty(k.doc, "have-watchdog"))
-	EachResource(k.c, func(r, _ *Resource) { devices = devices || strings.EqualFold(r.Class, "stonith") })
-	if !devices {
-		k.warn(Pos{}, "cluster properties", "add a fence device", "fencing is on, but there is no fence device: nothing will be started")
 	}
 }

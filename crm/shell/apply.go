@@ -15,6 +15,7 @@ import (
 	"github.com/quorate/quorate/crm/cib/cibcrm"
 	"github.com/quorate/quorate/crm/cib/cibtoml"
 	"github.com/quorate/quorate/crm/cib/cibxml"
+	"github.com/quorate/quorate/crm/verify"
 )
 
 // readConfig reads a configuration in any of its forms: XML when it begins with "<", crm statements in files
@@ -77,10 +78,7 @@ func (s *Shell) readConfig(name string) (*cib.Document, error) {
 		if errors.As(err, &list) {
 			out := &errorList{}
 			for i := range list {
-				p := list[i]
-				pos := p.Pos
-				p.Pos = cib.Pos{}
-				out.errs = append(out.errs, fmt.Errorf("%s:%d:%d: %s", name, pos.Line, pos.Column, p.String()))
+				out.errs = append(out.errs, errors.New(placed(name, list[i])))
 			}
 			return nil, out
 		}
@@ -92,7 +90,7 @@ func (s *Shell) readConfig(name string) (*cib.Document, error) {
 // wanted returns the document that a file asks for: its configuration, with what only the cluster knows, the
 // members with their ids and links, taken from the present one where the file says nothing of it.
 func wanted(now *editor.Snapshot, file *cib.Document) *cib.Document {
-	out := now.Doc.Clone()
+	out := cib.WithoutPositions(now.Doc)
 	config := file.Config.Clone()
 	if len(config.Cluster.Links) == 0 {
 		config.Cluster.Links = out.Config.Cluster.Links
@@ -135,9 +133,28 @@ func wanted(now *editor.Snapshot, file *cib.Document) *cib.Document {
 
 func (s *Shell) cmdExport(c *call) error {
 	form, name := "toml", "-"
-	args := c.args
+	var release cibxml.Release
+	var args []string
+	for i := 0; i < len(c.args); i++ {
+		switch value, has := strings.CutPrefix(c.args[i], "--for="); {
+		case has:
+			release = cibxml.Release(value)
+		case c.args[i] == "--for":
+			if i++; i >= len(c.args) {
+				return c.usage("--for needs a release of Pacemaker: %s or %s", cibxml.Release2, cibxml.Release3)
+			}
+			release = cibxml.Release(c.args[i])
+		case strings.HasPrefix(c.args[i], "-") && c.args[i] != "-":
+			return c.usage("%q is not known", c.args[i])
+		default:
+			args = append(args, c.args[i])
+		}
+	}
 	if len(args) > 0 && slices.Contains([]string{"toml", "xml", "crm"}, args[0]) {
 		form, args = args[0], args[1:]
+	}
+	if release != "" && form != "xml" {
+		return c.usage("--for is for the XML of Pacemaker: export xml --for %s", cibxml.Release2)
 	}
 	switch len(args) {
 	case 0:
@@ -153,7 +170,18 @@ func (s *Shell) cmdExport(c *call) error {
 	var text string
 	switch form {
 	case "xml":
-		text = string(cibxml.Write(snap.Doc, cibxml.Options{NoStatus: true, Plain: true}))
+		doc := snap.Doc
+		if release != "" {
+			out, problems, err := cibxml.Export(doc, release)
+			if err != nil {
+				return err
+			}
+			for _, p := range problems {
+				s.warn("%s", placed("", p))
+			}
+			doc = out
+		}
+		text = string(cibxml.Write(doc, cibxml.Options{NoStatus: true, Plain: true}))
 	case "crm":
 		text = cibcrm.Print(&snap.Doc.Config, cibcrm.PrintOptions{})
 	default:
@@ -182,9 +210,17 @@ func (s *Shell) cmdImport(c *call) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.args[0], err)
 	}
-	up, translated := cib.Upgrade(doc)
+	up, translated := cib.Import(doc)
+	refused := &errorList{}
 	for _, p := range append(problems, translated...) {
-		s.printf("* %s\n", p.String())
+		if text := placed(c.args[0], p); p.Severity == cib.Error && !s.opts.force {
+			refused.errs = append(refused.errs, errors.New(text))
+		} else {
+			s.printf("* %s\n", text)
+		}
+	}
+	if len(refused.errs) > 0 {
+		return refused
 	}
 	base, err := s.load(c.ctx)
 	if err != nil {
@@ -196,8 +232,16 @@ func (s *Shell) cmdImport(c *call) error {
 		s.printf("Nothing to change.\n")
 		return nil
 	}
-	if err := checkChange(base.Doc, want); err != nil && !s.opts.force {
-		return err
+	bad := editor.Errors(base.Doc, want)
+	for _, p := range verify.Problems(verify.Input{Before: base.Doc, After: want, Metadata: s.metadataOf(c.ctx)}) {
+		if text := placed(c.args[0], p); slices.Contains(bad, p) && !s.opts.force {
+			refused.errs = append(refused.errs, errors.New(text))
+		} else {
+			s.warn("%s", text)
+		}
+	}
+	if len(refused.errs) > 0 {
+		return refused
 	}
 	message := s.opts.message
 	if message == "" {

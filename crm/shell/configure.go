@@ -690,7 +690,7 @@ func (s *Shell) commit(ctx context.Context, message string, force bool) error {
 		w.dirty = false
 		return nil
 	}
-	if err := s.verify(ctx, w, false); err != nil {
+	if err := s.verify(ctx, w); err != nil {
 		if !force {
 			return hint(err, "correct it, or \"commit force\"")
 		}

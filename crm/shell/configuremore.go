@@ -14,6 +14,7 @@ import (
 	"github.com/quorate/quorate/crm/policy"
 	"github.com/quorate/quorate/crm/policy/model"
 	"github.com/quorate/quorate/crm/store/command"
+	"github.com/quorate/quorate/crm/verify"
 )
 
 // replaceItems takes the statements of text instead of those of items: what is missing is deleted.
@@ -356,9 +357,8 @@ func (s *Shell) cmdValidateAll(c *call) error {
 	if !ok || r.Kind != cib.Primitive {
 		return fmt.Errorf("there is no primitive %s", c.args[0])
 	}
-	template, _, _ := cibcrm.Find(&w.doc.Config, r.Template)
-	if errs := s.agentProblems(c.ctx, w, r, template); len(errs) > 0 {
-		return &errorList{errs}
+	if err := s.report(verify.Resource(w.doc, r, s.metadataOf(c.ctx))); err != nil {
+		return err
 	}
 	s.info("the parameters of %s fit what its agent says of itself", r.ID)
 	return nil
@@ -498,11 +498,7 @@ func (s *Shell) cmdRaValidate(c *call) error {
 		return err
 	}
 	doc := &cib.Document{Config: cib.Configuration{Resources: []*cib.Resource{st.Resource}}}
-	errs := s.agentProblems(c.ctx, &workArea{base: &editor.Snapshot{Doc: &cib.Document{}}, doc: doc}, st.Resource, nil)
-	if len(errs) > 0 {
-		return &errorList{errs}
-	}
-	return nil
+	return s.report(verify.Resource(doc, st.Resource, s.metadataOf(c.ctx)))
 }
 
 // waitTime is how long commands wait for the cluster when nothing else is said.

@@ -13,13 +13,7 @@ import (
 
 	"github.com/quorate/quorate/agents"
 	"github.com/quorate/quorate/crm/api/editor"
-)
-
-var (
-	// errNoAgent says that an agent does not exist where its like are.
-	errNoAgent = errors.New("no such agent")
-	// errNoMetadata says that agents of this class do not describe themselves, or that it cannot be known here.
-	errNoMetadata = errors.New("no metadata")
+	"github.com/quorate/quorate/crm/verify"
 )
 
 // Where OCF and fence agents are installed; the environment may name another OCF root, as agents expect it.
@@ -66,12 +60,12 @@ func (s *Shell) fetchMetadata(ctx context.Context, name string) (*agents.Metadat
 func (s *Shell) metadataText(ctx context.Context, name string) ([]byte, error) {
 	ref, err := agents.ParseRef(name)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %v", errNoAgent, err)
+		return nil, fmt.Errorf("%w: %v", verify.ErrNoAgent, err)
 	}
 	if b, ok := s.source().(*editor.Live); ok {
 		text, err := b.Client.Metadata(ctx, name)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %v", errNoMetadata, err)
+			return nil, fmt.Errorf("%w: %v", verify.ErrNoMetadata, err)
 		}
 		return text, nil
 	}
@@ -81,25 +75,25 @@ func (s *Shell) metadataText(ctx context.Context, name string) ([]byte, error) {
 		dir := filepath.Join(s.ocfRoot(), "resource.d", ref.Provider)
 		if st, err := os.Stat(dir); err != nil || !st.IsDir() {
 			if len(subdirectories(filepath.Join(s.ocfRoot(), "resource.d"))) > 0 {
-				return nil, errNoAgent
+				return nil, verify.ErrNoAgent
 			}
-			return nil, fmt.Errorf("%w: no OCF agents are installed here", errNoMetadata)
+			return nil, fmt.Errorf("%w: no OCF agents are installed here", verify.ErrNoMetadata)
 		}
 		file = filepath.Join(dir, ref.Type)
 		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
-			return nil, errNoAgent
+			return nil, verify.ErrNoAgent
 		}
 	case "stonith":
 		if strings.HasPrefix(ref.Type, "fence_") && slices.ContainsFunc(executables(fenceDirs), func(n string) bool { return strings.HasPrefix(n, "fence_") }) {
 			return nil, presence(fenceDirs, ref.Type)
 		}
-		return nil, errNoMetadata
+		return nil, verify.ErrNoMetadata
 	case "lsb":
 		return nil, presence("/etc/init.d", ref.Type)
 	case "systemd":
 		return nil, presence("/lib/systemd/system", ref.Type+".service", "/etc/systemd/system/"+ref.Type+".service", instanceOf(ref.Type))
 	default:
-		return nil, errNoMetadata
+		return nil, verify.ErrNoMetadata
 	}
 	return runMetadata(ctx, s.ocfRoot(), file)
 }
@@ -107,14 +101,14 @@ func (s *Shell) metadataText(ctx context.Context, name string) ([]byte, error) {
 // presence looks for a file in a folder, or one of others: agents of these classes do not describe themselves.
 func presence(dir, name string, others ...string) error {
 	if _, err := os.Stat(dir); err != nil {
-		return errNoMetadata
+		return verify.ErrNoMetadata
 	}
 	for _, f := range append([]string{filepath.Join(dir, name)}, others...) {
 		if _, err := os.Stat(f); f != "" && err == nil {
-			return errNoMetadata
+			return verify.ErrNoMetadata
 		}
 	}
-	return errNoAgent
+	return verify.ErrNoAgent
 }
 
 // instanceOf returns the file of the template that a systemd unit such as getty@tty1 is made from; "" = none.

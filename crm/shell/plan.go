@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"github.com/quorate/quorate/crm/cib/cibcrm"
 	"github.com/quorate/quorate/crm/policy"
 	"github.com/quorate/quorate/crm/store/command"
+	"github.com/quorate/quorate/crm/verify"
 )
 
 // plan is what a change of the configuration would do. Its exported fields are what "crm plan -o" saves.
@@ -64,14 +66,19 @@ func (i *interrupted) String() string {
 }
 
 // planFor works out what changing base to doc would do.
-func planFor(base *editor.Snapshot, doc *cib.Document, source string) (*plan, error) {
+// file is the name of the text that doc was read from, for the places of problems; "" = none.
+func (s *Shell) planFor(ctx context.Context, base *editor.Snapshot, doc *cib.Document, source, file string) (*plan, error) {
 	p := &plan{Format: planFormat, Source: source, Made: time.Now().UTC().Truncate(time.Second), base: base, changes: cib.Diff(base.Doc, doc)}
 	p.Changes = cib.Describe(base.Doc, p.changes)
 	if len(p.changes) == 0 {
 		return p, nil
 	}
-	if err := checkChange(base.Doc, doc); err != nil {
-		return nil, err
+	if bad := editor.Errors(base.Doc, doc); len(bad) > 0 {
+		out := &errorList{}
+		for _, p := range bad {
+			out.errs = append(out.errs, errors.New(placed(file, p)))
+		}
+		return nil, out
 	}
 	d, err := decide(base, doc)
 	if err != nil {
@@ -81,6 +88,8 @@ func planFor(base *editor.Snapshot, doc *cib.Document, source string) (*plan, er
 	p.Actions = policy.SummaryText(summary)
 	p.Interrupted = interruptions(base.Doc, doc, summary)
 	p.Risks, p.Standing = newRisks(base, doc, summary)
+	problems, standing := s.newProblems(ctx, base, doc, file)
+	p.Risks, p.Standing = append(p.Risks, problems...), append(p.Standing, standing...)
 	if p.Content, err = command.EncodeChanges(p.changes); err != nil {
 		return nil, err
 	}
@@ -213,9 +222,6 @@ func settingRisks(now, then *cib.Document) []string {
 // risks names what is dangerous in a configuration.
 func risks(base *editor.Snapshot, doc *cib.Document) []string {
 	var out []string
-	for _, err := range fencingErrors(doc) {
-		out = append(out, err.Error())
-	}
 	if q := cib.EffectiveProperty(doc, "no-quorum-policy"); q == "ignore" {
 		out = append(out, "no-quorum-policy=ignore: a part without quorum goes on")
 	}
@@ -238,13 +244,37 @@ func risks(base *editor.Snapshot, doc *cib.Document) []string {
 	} else if able == 0 {
 		out = append(out, "no node can run resources")
 	}
-	for _, p := range cib.Check(doc) {
-		if p.Severity == cib.Warning {
-			p.Pos = cib.Pos{}
-			out = append(out, p.String())
+	return out
+}
+
+// newProblems lists what is wrong with a configuration that is no reason to refuse it: what is new, and what stands
+// already.
+func (s *Shell) newProblems(ctx context.Context, base *editor.Snapshot, doc *cib.Document, file string) (fresh, standing []string) {
+	before := make(map[string]bool)
+	for _, p := range verify.Problems(verify.Input{After: base.Doc}) {
+		before[placed("", p)] = true
+	}
+	for _, p := range verify.Problems(verify.Input{After: doc}) {
+		if text := placed("", p); before[text] {
+			standing = append(standing, text)
+		} else {
+			fresh = append(fresh, placed(file, p))
 		}
 	}
-	return out
+	for _, p := range verify.Agents(base.Doc, doc, s.metadataOf(ctx)) {
+		fresh = append(fresh, placed(file, p))
+	}
+	return fresh, standing
+}
+
+// placed writes a problem with its place in a file, as FILE:LINE:COLUMN; without one where the file is "".
+func placed(file string, p cib.Problem) string {
+	pos := p.Pos
+	p.Pos = cib.Pos{}
+	if file == "" || pos.Line == 0 {
+		return p.String()
+	}
+	return fmt.Sprintf("%s:%d:%d: %s", file, pos.Line, max(pos.Column, 1), p.String())
 }
 
 // ableNodes counts the nodes that run resources with the configuration: online, no witness, not in standby. -1 = not
@@ -305,7 +335,11 @@ func (s *Shell) planFile(ctx context.Context, name string) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return planFor(base, wanted(base, file), filepath.Base(name))
+	text := name
+	if st, err := os.Stat(name); err == nil && st.IsDir() {
+		text = "" // the object names its file well enough
+	}
+	return s.planFor(ctx, base, wanted(base, file), filepath.Base(name), text)
 }
 
 // savedPlan reads a file that "plan -o" wrote; nil when it is none.
@@ -347,7 +381,7 @@ func (s *Shell) renew(ctx context.Context, saved *plan, name string) (*plan, err
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	p, err := planFor(base, doc, saved.Source)
+	p, err := s.planFor(ctx, base, doc, saved.Source, "")
 	if err != nil {
 		return nil, err
 	}

@@ -153,7 +153,7 @@ func (s *Shell) cmdRollback(c *call) error {
 	if err != nil {
 		return err
 	}
-	p, err := planFor(base, s.restored(base, old), "to revision "+o.rest[0])
+	p, err := s.planFor(c.ctx, base, s.restored(base, old), "to revision "+o.rest[0], "")
 	if err != nil {
 		return err
 	}

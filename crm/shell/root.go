@@ -24,7 +24,7 @@ func root() *level {
 		{name: "plan", args: "FILE|FOLDER [-o PLAN.json]", example: "crm plan site.toml -o site-plan.json", help: "show what applying a file would change, move and interrupt", run: (*Shell).cmdPlan},
 		{name: "apply", args: "[--yes] [--plan ID] [-m WHY] FILE|FOLDER|PLAN.json", example: "crm apply -m 'more memory' site-plan.json",
 			help: "make the configuration what a file (TOML, CIB as XML, or crm statements) says, or carry out a saved plan that still holds", run: (*Shell).cmdApply},
-		{name: "export", args: "[toml|xml|crm] [FILE]", example: "crm export toml site.toml", help: "write the configuration", run: (*Shell).cmdExport},
+		{name: "export", args: "[toml|xml|crm] [--for 2.1|3] [FILE]", example: "crm export xml --for 2.1 cib.xml", help: "write the configuration; with --for as that release of Pacemaker takes it, with what was translated", run: (*Shell).cmdExport},
 		{name: "import", args: "FILE", example: "crm import cib.xml", help: "take over a CIB of Pacemaker, with a report of what was translated", run: (*Shell).cmdImport},
 		{name: "diff", args: "[REVISION [REVISION] | FILE]", example: "crm diff 120", help: "list what changed: with the newest revision, since a revision, between two, or what a file would change", run: (*Shell).cmdDiffRevisions},
 		{name: "revisions", args: "[NUMBER]", example: "crm revisions 10", help: "list the newest changes of the configuration: who, when, why", run: (*Shell).cmdRevisions},

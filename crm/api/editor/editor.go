@@ -124,6 +124,18 @@ func difference(base *cib.Document, edit func(doc *cib.Document) error) ([]cib.C
 // Check returns an *InvalidError with the errors that a change brings; those that were there before are not its
 // fault.
 func Check(before, after *cib.Document) error {
+	list := Errors(before, after)
+	if len(list) == 0 {
+		return nil
+	}
+	for i := range list {
+		list[i].Pos = cib.Pos{} // the place in a file that is not shown
+	}
+	return &InvalidError{Problems: list}
+}
+
+// Errors returns the errors that a change brings, with their places where after was read from a text.
+func Errors(before, after *cib.Document) []cib.Problem {
 	problems := cib.Check(after)
 	if !cib.HasErrors(problems) {
 		return nil
@@ -132,15 +144,11 @@ func Check(before, after *cib.Document) error {
 	for _, p := range cib.Check(before) {
 		known[p.Where+p.Text] = true
 	}
-	out := &InvalidError{}
+	var out []cib.Problem
 	for _, p := range problems {
 		if p.Severity == cib.Error && !known[p.Where+p.Text] {
-			p.Pos = cib.Pos{} // the place in a file that is not shown
-			out.Problems = append(out.Problems, p)
+			out = append(out, p)
 		}
-	}
-	if len(out.Problems) == 0 {
-		return nil
 	}
 	return out
 }

@@ -1,0 +1,47 @@
+package cib
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Where Pacemaker's cibsecret keeps the values of parameters that it hides, and what stands for one in a CIB.
+const (
+	hiddenMark   = "lrm://"
+	hiddenFolder = "/var/lib/pacemaker/lrm/secrets"
+)
+
+// referencePrefix begins values that name where a secret is kept.
+const referencePrefix = "ref:"
+
+// Import returns a document of Pacemaker as this cluster keeps it, with what was translated: structure as of
+// Upgrade, values that cibsecret hides as references to its files. Errors name values that Pacemaker takes as they
+// are and that would mean something else here. doc is not changed.
+func Import(doc *Document) (*Document, []Problem) {
+	up, problems := Upgrade(doc)
+	out := up.Clone()
+	EachResource(&out.Config, func(r, _ *Resource) {
+		where := r.Kind.String() + " " + r.ID
+		look := func(list []AttributeSet) {
+			for i := range list {
+				for j := range list[i].Pairs {
+					p := &list[i].Pairs[j]
+					switch {
+					case strings.HasPrefix(p.Value, referencePrefix):
+						problems = append(problems, Problem{Severity: Error, Pos: p.Pos, Where: where,
+							Text: fmt.Sprintf("the value of %s begins with %q, which names where a secret is kept here; Pacemaker would hand it to the agent as it is", p.Name, referencePrefix),
+							Hint: "put the value into a file and refer to that, or import with --force if it is a reference"})
+					case p.Value == hiddenMark:
+						p.Value = "ref:file:" + hiddenFolder + "/" + r.ID + "/" + p.Name
+						problems = append(problems, Problem{Pos: p.Pos, Where: where, Text: fmt.Sprintf("%s, hidden by cibsecret, becomes a reference to its file %s", p.Name, strings.TrimPrefix(p.Value, "ref:file:"))})
+					}
+				}
+			}
+		}
+		look(r.Params)
+		for i := range r.Operations.List {
+			look(r.Operations.List[i].Params)
+		}
+	})
+	return out, problems
+}
