@@ -3,7 +3,6 @@ package compat
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/quorate/quorate/crm/api"
@@ -39,7 +38,7 @@ func (c *cluster) view() (*model.Cluster, error) {
 			leader = l.Leader
 		}
 		doc, quorate = command.PolicyDocument(c.state, leader), leader != ""
-		describe(doc, c.state)
+		status.Describe(doc, c.state)
 	}
 	m, err := policy.Read(policy.Input{Document: doc, Now: time.Now(), Quorate: quorate, Sanitized: true})
 	if err != nil {
@@ -52,41 +51,12 @@ func (c *cluster) view() (*model.Cluster, error) {
 	return m, nil
 }
 
-// describe fills in who changed the configuration last.
-func describe(doc *cib.Document, s *command.State) {
-	if len(s.Changes) == 0 {
-		return
-	}
-	last := s.Changes[len(s.Changes)-1]
-	doc.Head.LastWritten = time.UnixMilli(last.Time).Format("Mon Jan _2 15:04:05 2006")
-	doc.Head.UpdateUser, doc.Head.UpdateClient, doc.Head.UpdateOrigin = last.Actor, last.Message, last.Origin
-}
-
 // fencings are the fencings that are under way or over, newest first.
-func (c *cluster) fencings() (list []status.FencingEvent) {
+func (c *cluster) fencings() []status.FencingEvent {
 	if c.state == nil {
 		return nil
 	}
-	for i := range c.state.Pending {
-		if p := &c.state.Pending[i]; p.Task == "stonith" {
-			list = append(list, status.FencingEvent{Target: p.Target, Action: p.FenceOp, State: status.FencingPending, By: p.Node,
-				Client: "quorated", Origin: p.Node})
-		}
-	}
-	for _, r := range slices.Backward(c.state.Fencing) {
-		e := status.FencingEvent{Target: r.Target, Action: r.Op, State: status.FencingFailed, By: r.By, Client: "quorated", Origin: r.By,
-			Completed: time.UnixMilli(r.Ended)}
-		if r.OK {
-			e.State = status.FencingDone
-		} else {
-			e.Detail = r.Detail
-		}
-		if r.Actor != "" {
-			e.Client = r.Actor
-		}
-		list = append(list, e)
-	}
-	return list
+	return status.FencingEvents(c.state)
 }
 
 // mustResource returns the resource of that id, which may be an instance.

@@ -2,7 +2,7 @@ package shell
 
 func root() *level {
 	return &level{name: "", help: "crm manages a cluster. Levels hold commands of one subject; \"crm LEVEL COMMAND\" runs one.", commands: []*row{
-		{name: "status", aliases: []string{"st", "stat"}, args: "[full|bynode|inactive|ops|failcounts|simple|brief|xml] [--output text|json|xml] [--watch]",
+		{name: "status", aliases: []string{"st", "stat"}, args: "[full|bynode|brief|detail|active|attributes|ops|timing|failcounts|tickets|bans|fencing|simple] [--output text|json|xml] [--watch]",
 			example: "crm status --watch", help: "show nodes, resources and what failed", run: (*Shell).cmdStatus, complete: completeStatusWords},
 		{name: "cluster", help: "level: make, join, start and stop the cluster on this node", level: clusterLevel},
 		{name: "node", help: "level: states and attributes of nodes", level: nodeLevel},

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,11 +14,11 @@ import (
 	"github.com/quorate/quorate/crm/api/client"
 	"github.com/quorate/quorate/crm/api/editor"
 	"github.com/quorate/quorate/crm/cib"
-	"github.com/quorate/quorate/crm/cib/cibxml"
 	"github.com/quorate/quorate/crm/policy"
 	"github.com/quorate/quorate/crm/policy/model"
 	"github.com/quorate/quorate/crm/status"
 	"github.com/quorate/quorate/crm/store/command"
+	"github.com/quorate/quorate/crm/version"
 )
 
 // statusDocument returns the document with the operations under way.
@@ -58,36 +60,75 @@ func state(doc *cib.Document, quorate bool) (*model.Cluster, error) {
 	return policy.State(policy.Input{Document: doc, Now: time.Now().UTC(), Quorate: quorate})
 }
 
-func (s *Shell) cmdStatus(c *call) error {
-	output, watch := "text", false
-	o := status.Options{Pending: true, FailCounts: true, Failures: true, Sparse: true}
+// statusRequest is what crm status was asked.
+type statusRequest struct {
+	o             status.Options
+	output        string
+	watch, simple bool
+	fencings      bool // all of the fencing history
+}
+
+// statusWords are the words of crm status, as crmsh has them.
+var statusWords = map[string]func(r *statusRequest){
+	"bynode":     func(r *statusRequest) { r.o.ByNode = true },
+	"inactive":   func(r *statusRequest) { r.o.ActiveOnly = false },
+	"active":     func(r *statusRequest) { r.o.ActiveOnly = true },
+	"brief":      func(r *statusRequest) { r.o.Brief = true },
+	"detail":     func(r *statusRequest) { r.o.Detail = true },
+	"attributes": func(r *statusRequest) { r.o.Attributes = true },
+	"ops":        func(r *statusRequest) { r.o.Operations = true },
+	"timing":     func(r *statusRequest) { r.o.Operations, r.o.Timing = true, true },
+	"failcounts": func(r *statusRequest) { r.o.FailCounts = true },
+	"tickets":    func(r *statusRequest) { r.o.Tickets = true },
+	"bans":       func(r *statusRequest) { r.o.Bans = true },
+	"fencing":    func(r *statusRequest) { r.fencings = true },
+	"simple":     func(r *statusRequest) { r.simple = true },
+	"xml":        func(r *statusRequest) { r.output = "xml" },
+	"json":       func(r *statusRequest) { r.output = "json" },
+	"full": func(r *statusRequest) {
+		r.o.Attributes, r.o.Operations, r.o.Timing, r.o.Tickets, r.o.Bans, r.fencings = true, true, true, true, true, true
+	},
+}
+
+func readStatusRequest(c *call) (*statusRequest, error) {
+	r := &statusRequest{output: "text", o: status.Options{Pending: true, FailCounts: true, Failures: true, Sparse: true}}
 	for i := 0; i < len(c.args); i++ {
 		a := c.args[i]
+		word, ok := statusWords[a]
 		switch {
+		case ok:
+			word(r)
 		case a == "--watch" || a == "-w":
-			watch = true
+			r.watch = true
 		case a == "--output" || a == "-o":
 			if i+1 == len(c.args) {
-				return c.usage("--output needs text, json or xml")
+				return nil, c.usage("--output needs text, json or xml")
 			}
 			i++
-			output = c.args[i]
+			r.output = c.args[i]
 		case strings.HasPrefix(a, "--output="):
-			output = strings.TrimPrefix(a, "--output=")
-		case a == "xml" || a == "json":
-			output = a
-		case a == "full" || a == "detail":
-			o.Attributes = true
-		case a == "simple" || a == "brief" || a == "bynode" || a == "inactive" || a == "ops" || a == "timing" || a == "failcounts":
+			r.output = strings.TrimPrefix(a, "--output=")
 		default:
-			return c.usage("%q is not known", a)
+			names := slices.Sorted(maps.Keys(statusWords))
+			if near := cib.Nearest(a, names); near != "" {
+				return nil, c.usage("%q is not known; did you mean %q?", a, near)
+			}
+			return nil, c.usage("%q is none of %s", a, strings.Join(names, ", "))
 		}
 	}
-	if output != "text" && output != "json" && output != "xml" {
-		return c.usage("%q is none of text, json, xml", output)
+	if r.output != "text" && r.output != "json" && r.output != "xml" {
+		return nil, c.usage("%q is none of text, json, xml", r.output)
 	}
-	if !watch {
-		return s.showStatus(c.ctx, output, o)
+	return r, nil
+}
+
+func (s *Shell) cmdStatus(c *call) error {
+	r, err := readStatusRequest(c)
+	if err != nil {
+		return err
+	}
+	if !r.watch {
+		return s.showStatus(c.ctx, r)
 	}
 	cl, err := s.live()
 	if err != nil {
@@ -106,10 +147,10 @@ func (s *Shell) cmdStatus(c *call) error {
 			continue
 		}
 		after = st.Index
-		if s.cfg.Terminal && output == "text" {
+		if s.cfg.Terminal && r.output == "text" {
 			s.printf("\x1b[H\x1b[2J")
 		}
-		if err := s.showStatus(c.ctx, output, o); err != nil {
+		if err := s.showStatus(c.ctx, r); err != nil {
 			return err
 		}
 	}
@@ -118,65 +159,122 @@ func (s *Shell) cmdStatus(c *call) error {
 // watchTime is how long one request waits for news.
 const watchTime = 20 * time.Second
 
-func (s *Shell) showStatus(ctx context.Context, output string, o status.Options) error {
+func (s *Shell) showStatus(ctx context.Context, r *statusRequest) error {
 	doc, snap, leader, err := s.statusDocument(ctx)
 	if err != nil {
 		return err
 	}
-	quorate := leader != "" || snap.State == nil && cib.IsTrue(doc.Head.HaveQuorum)
-	if output == "xml" {
-		_, err := s.out.Write(cibxml.Write(doc, cibxml.Options{}))
-		return err
+	if snap.State != nil {
+		status.Describe(doc, snap.State)
+		r.o.Fencing = status.FencingEvents(snap.State)
 	}
-	cluster, err := state(doc, quorate)
+	quorate := leader != "" || snap.State == nil && cib.IsTrue(doc.Head.HaveQuorum)
+	cluster, err := policy.Read(policy.Input{Document: doc, Now: time.Now(), Quorate: quorate})
 	if err != nil {
 		return err
 	}
-	if output == "json" {
+	switch {
+	case r.output == "json":
 		return s.statusJSON(cluster, snap, leader, quorate)
+	case r.output == "xml":
+		s.statusXML(cluster, snap, r)
+	case r.simple:
+		return s.statusSimple(cluster, quorate)
+	default:
+		s.statusText(cluster, snap, leader, quorate, r)
 	}
-	var head strings.Builder
-	head.WriteString("Cluster Summary:\n")
+	return nil
+}
+
+// statusXML prints everything in the form of the field's crm_mon.
+func (s *Shell) statusXML(cluster *model.Cluster, snap *editor.Snapshot, r *statusRequest) {
 	if snap.State != nil {
-		fmt.Fprintf(&head, "  * Cluster: %s\n", snap.State.Name)
+		cluster.Options.Properties["cluster-infrastructure"] = "quorate"
+		cluster.Options.Properties["dc-version"] = version.Version
+	}
+	o := r.o
+	o.Attributes, o.Operations, o.Timing, o.Tickets, o.Bans = true, true, true, true, true
+	w := status.Result("crm", "status", "xml")
+	o.Depth = w.Depth()
+	w.Raw(status.SummaryXML(cluster, o.Depth) + status.XML(cluster, o))
+	status.EndResult(w, 0, "OK")
+	s.printf("%s", w.String())
+}
+
+// statusSimple prints one line for a monitoring system, and fails where something needs a look.
+func (s *Shell) statusSimple(c *model.Cluster, quorate bool) error {
+	online := 0
+	var bad []string
+	for _, n := range c.Nodes {
+		switch {
+		case n.Unclean:
+			bad = append(bad, "unclean node: "+n.Name)
+		case n.Online:
+			online++
+		case !n.IsGuestKind():
+			bad = append(bad, "offline node: "+n.Name)
+		}
+	}
+	if !quorate {
+		bad = append([]string{"no quorum"}, bad...)
+	}
+	if len(bad) > 0 {
+		return fmt.Errorf("CLUSTER WARN: %s", strings.Join(bad, ", "))
+	}
+	total, _, _ := status.Instances(c)
+	s.printf("CLUSTER OK: %d nodes online, %d resource instances configured\n", online, total)
+	return nil
+}
+
+func (s *Shell) statusText(cluster *model.Cluster, snap *editor.Snapshot, leader string, quorate bool, r *statusRequest) {
+	s.printf("Cluster Summary:\n")
+	if snap.State != nil {
+		s.printf("  * Cluster: %s\n", snap.State.Name)
 	}
 	q := "partition with quorum"
 	if !quorate {
 		q = "partition WITHOUT quorum"
 	}
-	fmt.Fprintf(&head, "  * Leader: %s - %s\n", orNone(leader), q)
-	instances := 0
-	for _, r := range cluster.All {
-		if r.Kind == cib.Primitive && !r.Removed {
-			instances++
+	s.printf("  * Leader: %s - %s\n", orNone(leader), q)
+	total, disabled, blocked := status.Instances(cluster)
+	s.printf("  * %d nodes configured, %d resource instances configured", len(cluster.Nodes), total)
+	if disabled > 0 {
+		s.printf(", %d disabled", disabled)
+	}
+	if blocked > 0 {
+		s.printf(", %d BLOCKED from further action due to failure", blocked)
+	}
+	s.printf("\n")
+	if !cluster.Options.FencingEnabled {
+		s.printf("  * Fencing is OFF: after a node loss, data may be used by two nodes at once\n")
+	}
+	if cluster.Options.Maintenance {
+		s.printf("  * MAINTENANCE MODE: the cluster does not start, stop or watch resources\n")
+	}
+	if cluster.Options.StopAll {
+		s.printf("  * The property stop-all-resources is true: nothing is to run\n")
+	}
+	o, fencings := r.o, r.o.Fencing
+	o.Fencing = nil
+	for _, e := range fencings {
+		if e.State == status.FencingPending {
+			s.printf("  * Fencing of %s is under way\n", e.Target)
 		}
 	}
-	fmt.Fprintf(&head, "  * %d nodes configured, %d resource instances configured\n", len(cluster.Nodes), instances)
-	if !cib.IsTrue(cib.EffectiveProperty(doc, "fencing-enabled")) {
-		head.WriteString("  * Fencing is OFF: after a node loss, data may be used by two nodes at once\n")
+	s.printf("\n%s", status.Text(cluster, o))
+	if snap.State == nil || len(snap.State.Fencing) == 0 {
+		return
 	}
-	if cib.IsTrue(cib.EffectiveProperty(doc, "maintenance-mode")) {
-		head.WriteString("  * MAINTENANCE MODE: the cluster does not start, stop or watch resources\n")
+	newest := 3
+	title := "Fencing History (crm history fencing)"
+	if r.fencings {
+		newest, title = len(snap.State.Fencing), "Fencing History"
 	}
-	if snap.State != nil {
-		for _, p := range snap.State.Pending {
-			if p.Target != "" {
-				fmt.Fprintf(&head, "  * Fencing of %s is under way\n", p.Target)
-			}
-		}
+	s.printf("\n%s:\n", title)
+	list := snap.State.Fencing
+	for i := len(list) - 1; i >= max(0, len(list)-newest); i-- {
+		s.printf("  * %s %s\n", time.UnixMilli(list[i].Ended).Format(time.DateTime), fencingText(&list[i]))
 	}
-	// A heading with nothing below it says nothing.
-	text := strings.TrimSuffix(status.Text(cluster, o), "\nMigration Summary:\n")
-	s.printf("%s\n%s", head.String(), text)
-	if snap.State != nil && len(snap.State.Fencing) > 0 {
-		const newest = 3
-		list := snap.State.Fencing
-		s.printf("\nFencing History (crm history fencing):\n")
-		for i := len(list) - 1; i >= max(0, len(list)-newest); i-- {
-			s.printf("  * %s %s\n", time.UnixMilli(list[i].Ended).Format(time.DateTime), fencingText(&list[i]))
-		}
-	}
-	return nil
 }
 
 // statusView is the JSON form of the status.
