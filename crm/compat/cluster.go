@@ -135,6 +135,26 @@ func (c *cluster) propose(e *command.Entry) error {
 	return err
 }
 
+// waitFencing waits until a fencing of the node was a success that ended after known (milliseconds since 1970).
+func (c *cluster) waitFencing(node string, known int64, deadline time.Time) error {
+	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+	defer cancel()
+	for after := c.state.Index; ; {
+		s, err := c.client.Wait(ctx, after, time.Until(deadline))
+		if ctx.Err() != nil {
+			return coded(exitTimeout, "%s was not fenced in time; it is still wanted: see \"crm status\"", node)
+		}
+		if err != nil {
+			return err
+		}
+		after = s.Index
+		// A failed one is tried again by the cluster.
+		if last := lastFencing(s, node); last != nil && last.OK && last.Ended > known {
+			return nil
+		}
+	}
+}
+
 // editStatus changes the status section of the file that CIB_file names.
 func (c *cluster) editStatus(edit func(doc *cib.Document, ed *cib.Editor) error) error {
 	file, ok := c.backend.(*editor.File)

@@ -20,11 +20,20 @@ var tools = map[string]tool{
 	"attrd_updater": attrdUpdater,
 	"cibadmin":      cibAdmin,
 	"crm_attribute": crmAttribute,
+	"crm_error":     crmError,
+	"crm_failcount": crmFailcount,
 	"crm_master":    crmMaster,
 	"crm_mon":       crmMon,
 	"crm_node":      crmNode,
 	"crm_resource":  crmResource,
+	"crm_rule":      crmRule,
 	"crm_simulate":  Simulate,
+	"crm_standby":   crmStandby,
+	"crm_ticket":    crmTicket,
+	"crm_verify":    crmVerify,
+	"crmadmin":      crmadmin,
+	"iso8601":       isoDates,
+	"stonith_admin": stonithAdmin,
 }
 
 // Lookup returns the tool that goes by the base name of argv0.

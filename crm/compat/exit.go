@@ -14,6 +14,7 @@ import (
 const (
 	exitOK            = 0
 	exitError         = 1
+	exitInvalid       = 2
 	exitUnimplemented = 3
 	exitNoPermission  = 4
 	exitUsage         = 64
