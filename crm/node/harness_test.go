@@ -1,0 +1,325 @@
+package node
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/quorate/quorate/agents"
+	"github.com/quorate/quorate/crm/cib"
+	"github.com/quorate/quorate/crm/cib/cibxml"
+	"github.com/quorate/quorate/crm/store/command"
+	"github.com/quorate/quorate/crm/store/raftlog"
+	"github.com/quorate/quorate/crm/store/raftlog/simdisk"
+	"github.com/quorate/quorate/crm/store/replica"
+	"github.com/quorate/quorate/membership"
+)
+
+// hop is how long everything takes that is not said otherwise: a message, a save, an agent.
+const hop = time.Millisecond
+
+// harness is a cluster of whole nodes n1, n2 ... in virtual time, with a perfect network, disks and scripted agents.
+type harness struct {
+	t     *testing.T
+	now   time.Duration
+	wall  time.Time
+	nodes []*process
+	queue []event
+	seq   int
+	// fence answers a run of a fence agent on a node: its result, and after what time; nil = success after a hop.
+	fence func(node string, req agents.Request) (agents.Result, time.Duration)
+	// metadata of the fence agents by type; "" = they cannot be asked.
+	metadata map[string]string
+	runs     []string // "device operation plug @node" of fence agents, but monitors
+}
+
+type event struct {
+	at  time.Duration
+	seq int
+	do  func()
+}
+
+// process is one node.
+type process struct {
+	h    *harness
+	n    *Node
+	log  *simdisk.Log
+	name string
+	dead bool
+	runs map[string]bool // services
+}
+
+const harnessMetadata = `<resource-agent name="fence_x"><parameters><parameter name="plug"/></parameters><actions><action name="on"/><action name="off"/>` +
+	`<action name="reboot"/><action name="monitor"/></actions></resource-agent>`
+
+// newHarness makes a cluster of n nodes with the resources, properties and topology of the parts of a definition.
+func newHarness(t *testing.T, n int, properties, resources, topology string) *harness {
+	h := &harness{t: t, wall: time.Unix(1_700_000_000, 0), metadata: map[string]string{"fence_x": harnessMetadata}}
+	doc, problems, err := cibxml.Read(fmt.Appendf(nil, `<cib crm_feature_set="3.19.0" validate-with="pacemaker-3.9" epoch="1" num_updates="0" admin_epoch="0"><configuration>
+<crm_config><cluster_property_set id="o">%s</cluster_property_set></crm_config><nodes/><resources>%s</resources><constraints/>
+<fencing-topology>%s</fencing-topology></configuration><status/></cib>`, properties, resources, topology))
+	if err != nil || len(problems) > 0 {
+		t.Fatal(err, problems)
+	}
+	s, index := command.New(), uint64(0)
+	apply := func(e *command.Entry) {
+		index++
+		data, err := e.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out command.Outcome
+		if s, out = command.Apply(s, index, 1, data); out.Err != nil {
+			t.Fatal(out.Err)
+		}
+	}
+	member := func(i int) command.MemberAdd {
+		return command.MemberAdd{Name: fmt.Sprint("n", i), Key: []byte{byte(i)}, Links: []cib.NodeLink{{Link: "lan", Address: fmt.Sprint("10.0.0.", i)}}, Feature: command.FeatureLevel}
+	}
+	apply(&command.Entry{Kind: command.KindBootstrap, Bootstrap: &command.Bootstrap{ClusterID: "c", CA: []byte{1}, First: member(1), Config: doc}})
+	var voters []uint64
+	for i := 1; i <= n; i++ {
+		voters = append(voters, uint64(i))
+		if i > 1 {
+			add := member(i)
+			apply(&command.Entry{Kind: command.KindMemberAdd, MemberAdd: &add})
+		}
+	}
+	data, err := s.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 1; i <= n; i++ {
+		first := replica.Founding(membership.RaftID(i), data)
+		first.HardState.Commit = &index
+		first.Snapshot.Metadata.Index, first.Snapshot.Metadata.ConfState = &index, &raftpb.ConfState{Voters: voters}
+		log, err := simdisk.New().Create(raftlog.Identity{ClusterID: "c", NodeID: membership.NodeID(i), RaftID: membership.RaftID(i)}, first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := &process{h: h, log: log, name: fmt.Sprint("n", i), runs: map[string]bool{}}
+		p.n, err = New(Config{Name: p.name, NodeID: membership.NodeID(i), RaftID: membership.RaftID(i), Incarnation: membership.Incarnation(i),
+			Boot: p.name, Storage: log, State: s, IgnoreStreams: true}, 0, h.wall)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.n.Adopt(0, nil)
+		h.nodes = append(h.nodes, p)
+	}
+	return h
+}
+
+func (h *harness) after(d time.Duration, f func()) {
+	h.seq++
+	h.queue = append(h.queue, event{h.now + d, h.seq, f})
+}
+
+func (h *harness) clock() (membership.Instant, time.Time) {
+	return membership.Instant(h.now), h.wall.Add(h.now)
+}
+
+// run lets time pass until done says so, or fails after a limit; a nil done runs for the whole time.
+func (h *harness) run(limit time.Duration, done func() bool) {
+	h.t.Helper()
+	for end := h.now + limit; ; {
+		for _, p := range h.nodes {
+			for rounds := 0; !p.dead && p.n.HasReady(); rounds++ {
+				if rounds > 1000 {
+					h.t.Fatalf("%s: Ready does not come to an end", p.name)
+				}
+				p.output(p.n.Ready())
+			}
+		}
+		if done != nil && done() {
+			return
+		}
+		next := end
+		for _, e := range h.queue {
+			next = min(next, e.at)
+		}
+		for _, p := range h.nodes {
+			if !p.dead {
+				next = min(next, max(h.now, time.Duration(p.n.NextTick())))
+			}
+		}
+		h.now = next
+		if next >= end {
+			if done != nil {
+				h.t.Fatalf("not after %v; fence runs %q, history %+v", limit, h.runs, h.history())
+			}
+			return
+		}
+		for {
+			at := -1
+			for i, e := range h.queue {
+				if e.at <= h.now && (at < 0 || e.at < h.queue[at].at || e.at == h.queue[at].at && e.seq < h.queue[at].seq) {
+					at = i
+				}
+			}
+			if at < 0 {
+				break
+			}
+			e := h.queue[at]
+			h.queue = slices.Delete(h.queue, at, at+1)
+			e.do()
+		}
+		for _, p := range h.nodes {
+			if !p.dead && time.Duration(p.n.NextTick()) <= h.now {
+				p.n.Tick(h.clock())
+			}
+		}
+	}
+}
+
+// to gives a live node something after a hop.
+func (h *harness) to(p *process, f func()) {
+	h.after(hop, func() {
+		if !p.dead {
+			f()
+		}
+	})
+}
+
+func (p *process) output(o Output) {
+	h := p.h
+	if o.Err != nil {
+		h.t.Fatalf("%s: %v", p.name, o.Err)
+	}
+	for _, hb := range o.Heartbeats {
+		to, from := h.nodes[hb.To-1], p.n.cfg.NodeID
+		h.to(to, func() {
+			now, wall := h.clock()
+			if err := to.n.HeartbeatReceived(now, wall, from, hb.Link, hb.Payload); err != nil {
+				h.t.Errorf("%s: heartbeat of %s: %v", to.name, p.name, err)
+			}
+		})
+	}
+	for _, m := range o.Messages {
+		to, m := h.nodes[m.GetTo()-1], proto.CloneOf(m)
+		h.to(to, func() {
+			now, wall := h.clock()
+			if err := to.n.Raft(now, wall, m); err != nil {
+				h.t.Errorf("%s: message of %s: %v", to.name, p.name, err)
+			}
+		})
+	}
+	if len(o.Snapshots) > 0 {
+		h.t.Fatalf("%s sends a snapshot; tests are shorter than that", p.name)
+	}
+	if o.Save != nil {
+		if err := p.log.Start(*o.Save); err != nil {
+			h.t.Fatal(err)
+		}
+		h.to(p, func() {
+			if err := p.log.Finish(); err != nil {
+				h.t.Fatal(err)
+			}
+			if err := p.n.Saved(h.clock()); err != nil {
+				h.t.Fatal(err)
+			}
+		})
+	}
+	for _, req := range o.Start {
+		res, d := p.agent(req)
+		res.ID = req.ID
+		if d >= 0 {
+			h.after(d, func() {
+				if !p.dead {
+					now, wall := h.clock()
+					res.Finished = wall
+					p.n.RunFinished(now, wall, res)
+				}
+			})
+		}
+	}
+}
+
+// agent carries out a request: its result, and after what time; < 0 = never.
+func (p *process) agent(req agents.Request) (agents.Result, time.Duration) {
+	if req.Agent.Class == agents.ClassFence {
+		if req.Operation == agents.OpMetadata {
+			text := p.h.metadata[req.Agent.Type]
+			if text == "" {
+				return agents.Result{Status: agents.StatusNotInstalled, RC: agents.RCNotInstalled, Reason: "no such agent"}, hop
+			}
+			return agents.Result{Output: text}, hop
+		}
+		if req.Operation != agents.OpMonitor && req.Operation != agents.OpStart {
+			p.h.runs = append(p.h.runs, fmt.Sprintf("%s %s %s @%s", req.Resource, req.Operation, req.Params["plug"], p.name))
+			if p.h.fence != nil {
+				return p.h.fence(p.name, req)
+			}
+		}
+		return agents.Result{}, hop
+	}
+	switch req.Operation {
+	case agents.OpStart:
+		p.runs[req.Resource] = true
+	case agents.OpStop:
+		delete(p.runs, req.Resource)
+	case agents.OpMonitor:
+		if !p.runs[req.Resource] {
+			return agents.Result{RC: agents.RCNotRunning}, hop
+		}
+	}
+	return agents.Result{}, hop
+}
+
+// leader is the node that leads; nil = none.
+func (h *harness) leader() *process {
+	for _, p := range h.nodes {
+		if !p.dead && p.n.Leader() != nil {
+			return p
+		}
+	}
+	return nil
+}
+
+// settled reports whether the leader has nothing more to do.
+func (h *harness) settled() bool {
+	l := h.leader()
+	return l != nil && l.n.Leader().Idle()
+}
+
+// history is the fencing history as the leader, or else the first live node, has it.
+func (h *harness) history() (list []command.FencingRecord) {
+	p := h.leader()
+	for _, x := range h.nodes {
+		if p == nil && !x.dead {
+			p = x
+		}
+	}
+	return p.n.State().Fencing
+}
+
+// ended reports whether a fencing of the target has succeeded.
+func (h *harness) ended(target string) func() bool {
+	return func() bool {
+		return slices.ContainsFunc(h.history(), func(f command.FencingRecord) bool { return f.Target == target && f.OK && !f.Late })
+	}
+}
+
+// follower is a live node that does not lead and is none of those named.
+func (h *harness) follower(but ...string) *process {
+	for _, p := range h.nodes {
+		if !p.dead && p.n.Leader() == nil && !slices.Contains(but, p.name) {
+			return p
+		}
+	}
+	h.t.Fatal("no follower is left")
+	return nil
+}
+
+// byDevice gives the runs of fence agents as "device operation @node", without the plug.
+func (h *harness) byDevice() (list []string) {
+	for _, r := range h.runs {
+		w := strings.Fields(r)
+		list = append(list, w[0]+" "+w[1]+" "+w[3])
+	}
+	return list
+}
