@@ -680,6 +680,9 @@ func (s *Shell) cmdCommit(c *call) error {
 
 // commit checks the work area and applies what differs from the base.
 func (s *Shell) commit(ctx context.Context, message string, force bool) error {
+	if message == "" {
+		message = "crm configure"
+	}
 	w, err := s.open(ctx)
 	if err != nil {
 		return err

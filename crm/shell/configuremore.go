@@ -444,6 +444,9 @@ func (s *Shell) cmdRaInfo(c *call) error {
 		return err
 	}
 	m, err := s.metadata(c.ctx, name)
+	if errors.Is(err, verify.ErrNoAgent) {
+		return s.noAgent(c.ctx, name)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}

@@ -112,7 +112,11 @@ func (s *Shell) prompt(ctx context.Context) string {
 	if s.work != nil && s.work.dirty {
 		mark = "*"
 	}
-	return fmt.Sprintf("crm(%s)%s%s# ", s.connect().Name(ctx), s.current().name, mark)
+	var path []string
+	for _, l := range s.levels[1:] {
+		path = append(path, l.name)
+	}
+	return fmt.Sprintf("crm(%s)%s%s# ", s.connect().Name(ctx), strings.Join(path, " "), mark)
 }
 
 // ask asks until one of the answers is given. The first is the default.

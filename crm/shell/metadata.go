@@ -13,6 +13,7 @@ import (
 
 	"github.com/quorate/quorate/agents"
 	"github.com/quorate/quorate/crm/api/editor"
+	"github.com/quorate/quorate/crm/cib"
 	"github.com/quorate/quorate/crm/verify"
 )
 
@@ -64,10 +65,14 @@ func (s *Shell) metadataText(ctx context.Context, name string) ([]byte, error) {
 	}
 	if b, ok := s.source().(*editor.Live); ok {
 		text, err := b.Client.Metadata(ctx, name)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %v", verify.ErrNoMetadata, err)
+		if err == nil {
+			return text, nil
 		}
-		return text, nil
+		// The daemon may not be able to ask the agent; or there is none, while there are others of its class.
+		if list, e := s.listAgents(ctx, ref.Class); e == nil && len(list) > 0 && !slices.Contains(list, name) {
+			return nil, verify.ErrNoAgent
+		}
+		return nil, fmt.Errorf("%w: %v", verify.ErrNoMetadata, err)
 	}
 	var file string
 	switch ref.Class {
@@ -96,6 +101,18 @@ func (s *Shell) metadataText(ctx context.Context, name string) ([]byte, error) {
 		return nil, verify.ErrNoMetadata
 	}
 	return runMetadata(ctx, s.ocfRoot(), file)
+}
+
+// noAgent is the error about an agent that does not exist, with the nearest that does.
+func (s *Shell) noAgent(ctx context.Context, name string) error {
+	class, _, _ := strings.Cut(name, ":")
+	text := "there is no agent " + name + ";"
+	if list, err := s.listAgents(ctx, class); err == nil {
+		if near := cib.Nearest(name, list); near != "" {
+			text += fmt.Sprintf(" did you mean %q?", near)
+		}
+	}
+	return fmt.Errorf("%s \"crm ra list %s\" lists those of this node", text, class)
 }
 
 // presence looks for a file in a folder, or one of others: agents of these classes do not describe themselves.

@@ -429,6 +429,10 @@ func (s *Shell) planOptions(c *call, known ...string) (*planOptions, error) {
 			o.rest = append(o.rest, c.args[i])
 			continue
 		}
+		if name == "-w" || name == "--wait" {
+			s.opts.wait = true
+			continue
+		}
 		if !slices.Contains(known, name) {
 			return nil, c.usage("%q is not known", c.args[i])
 		}
