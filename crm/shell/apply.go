@@ -87,6 +87,60 @@ func (s *Shell) readConfig(name string) (*cib.Document, error) {
 	return doc, nil
 }
 
+// asWritten is wanted for a file with people's text: an object that says what the present one says in that form is no
+// change. Forms differ in what they carry: ids that nobody chose, empty sets, the order of properties.
+func (s *Shell) asWritten(now *editor.Snapshot, file *cib.Document, name string) *cib.Document {
+	want := wanted(now, file)
+	changes := cib.Diff(now.Doc, want)
+	var present []cib.Change
+	for _, c := range changes {
+		if o, had := cib.FindObject(&now.Doc.Config, c.Kind, c.ID); had && c.Object != nil {
+			present = append(present, cib.Change{Kind: c.Kind, ID: c.ID, Object: &o})
+		}
+	}
+	part, err := cib.Apply(&cib.Document{Head: now.Doc.Head}, present)
+	if err != nil || len(present) == 0 {
+		return want
+	}
+	again := reread(part, name)
+	if again == nil {
+		return want
+	}
+	again = wanted(now, again)
+	changes = slices.DeleteFunc(changes, func(c cib.Change) bool {
+		if c.Object == nil || c.Place != cib.PlaceKeep || !slices.ContainsFunc(present, func(p cib.Change) bool { return p.Key() == c.Key() }) {
+			return false
+		}
+		o, ok := cib.FindObject(&again.Config, c.Kind, c.ID)
+		return ok && o.Equal(c.Object)
+	})
+	out, err := cib.Apply(now.Doc, changes)
+	if err != nil {
+		return want
+	}
+	return out
+}
+
+// reread writes a document in the form of a file and reads it again; nil where that cannot be done.
+func reread(doc *cib.Document, name string) *cib.Document {
+	if strings.HasSuffix(name, ".crm") {
+		w := newWorkArea(&editor.Snapshot{Doc: &cib.Document{}})
+		if w.apply(cibcrm.Print(&doc.Config, cibcrm.PrintOptions{}), cibcrm.Update) != nil {
+			return nil
+		}
+		return w.doc
+	}
+	data, err := cibtoml.Write(doc)
+	if err != nil {
+		return nil
+	}
+	again, err := cibtoml.Read(data, cibtoml.Options{})
+	if err != nil {
+		return nil
+	}
+	return again
+}
+
 // wanted returns the document that a file asks for: its configuration, with what only the cluster knows, the
 // members with their ids and links, taken from the present one where the file says nothing of it.
 func wanted(now *editor.Snapshot, file *cib.Document) *cib.Document {

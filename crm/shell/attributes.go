@@ -2,6 +2,7 @@ package shell
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/quorate/quorate/crm/cib"
 )
@@ -42,6 +43,7 @@ func (s *Shell) attributeCommand(c *call, owner string, args []string, kind stri
 		}
 		if action == "delete" {
 			cib.DeleteValue(*list, name)
+			*list = slices.DeleteFunc(*list, func(x cib.AttributeSet) bool { return len(x.Pairs)+len(x.Rules) == 0 && x.IDRef == "" })
 			return nil
 		}
 		cib.SetValue(&doc.Config, list, owner+"-"+kind, name, args[2])

@@ -339,7 +339,7 @@ func (s *Shell) planFile(ctx context.Context, name string) (*plan, error) {
 	if st, err := os.Stat(name); err == nil && st.IsDir() {
 		text = "" // the object names its file well enough
 	}
-	return s.planFor(ctx, base, wanted(base, file), filepath.Base(name), text)
+	return s.planFor(ctx, base, s.asWritten(base, file, name), filepath.Base(name), text)
 }
 
 // savedPlan reads a file that "plan -o" wrote; nil when it is none.

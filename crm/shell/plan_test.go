@@ -84,7 +84,13 @@ func TestPlan(t *testing.T) {
 			t.Errorf("apply %s again: %q", again, got)
 		}
 	}
-	// What a cluster exports changes nothing, in each form.
+	// What a cluster exports changes nothing, in each form: not the order of properties, nor sets that are empty.
+	c.must("configure", "property", "unknown-one=1")
+	c.must("configure", "property", "no-quorum-policy=freeze")
+	c.must("node", "attribute", "n1", "set", "rack", "a")
+	c.must("node", "attribute", "n1", "delete", "rack")
+	c.must("resource", "meta", "web", "set", "priority", "1")
+	c.must("resource", "meta", "web", "delete", "priority")
 	for form, name := range map[string]string{"toml": "x.toml", "xml": "x.xml", "crm": "x.crm"} {
 		file := filepath.Join(t.TempDir(), name)
 		c.must("export", form, file)

@@ -105,7 +105,7 @@ func (s *Shell) cmdDiffRevisions(c *call) error {
 		if err != nil {
 			return err
 		}
-		from, to = base.Doc, wanted(base, file)
+		from, to = base.Doc, s.asWritten(base, file, c.args[0])
 	default:
 		if from, err = s.revision(c.ctx, c, c.args[0]); err != nil {
 			return err
