@@ -799,6 +799,10 @@ func (c *Core) outside(p *peer) bool {
 // handshake under load. A fast failure detector makes none of these faster.
 const connectTime = 5 * time.Second
 
+// Patience is how long a peer that lives may be unable to work with the others before it is to be isolated: it can
+// still be asked, so nothing hurries.
+const Patience = connectTime
+
 // joinTime is how long a peer that was not there before may be heard by some and not by others.
 func (c *Core) joinTime(p *peer) time.Duration { return max(connectTime, p.cfg.Dead+c.settle()) }
 

@@ -1,6 +1,8 @@
 package controller
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -36,7 +38,8 @@ type Member struct {
 	soloNext   time.Duration // next decision of a node alone
 	soloNumber int
 	soloRuns   map[command.ActionID]command.Pending
-	quiet      bool // alone, and nothing ran or was left to stop when it last looked
+	fences     map[command.ActionID]command.Pending // that this node decided on by itself, without a result
+	quiet      bool                                 // alone, and nothing ran or was left to stop when it last looked
 
 	do     []command.Pending
 	newest command.ActionID
@@ -47,7 +50,7 @@ func NewMember(cfg MemberConfig, now time.Duration) *Member {
 	if cfg.Decide == nil {
 		cfg.Decide = policy.Decide
 	}
-	return &Member{cfg: cfg, taken: map[command.ActionID]bool{}, soloRuns: map[command.ActionID]command.Pending{}, lastLeader: now}
+	return &Member{cfg: cfg, taken: map[command.ActionID]bool{}, soloRuns: map[command.ActionID]command.Pending{}, fences: map[command.ActionID]command.Pending{}, lastLeader: now}
 }
 
 // LeaderHeard tells that a leader with quorum was heard at now.
@@ -99,6 +102,9 @@ func (m *Member) settled(r *command.Result) bool {
 	}
 	if r.Recurring != nil {
 		return m.recorded(r.Recurring.Resource, r.CallID)
+	}
+	if r.Local != nil && r.Local.Task == "stonith" {
+		return m.state.HasFencing(m.cfg.Node, r.ID)
 	}
 	if r.Local != nil {
 		return m.recorded(r.Local.Resource, r.CallID)
@@ -161,8 +167,81 @@ func (m *Member) Finished(id command.ActionID, r command.Result) {
 		delete(m.soloRuns, id)
 		r.Local = &p
 	}
+	if p, own := m.fences[id]; own {
+		delete(m.fences, id)
+		r.Local = &p
+		// Of those that failed the last one is enough: there may be many until somebody can be told.
+		m.outbox = slices.DeleteFunc(m.outbox, func(q command.Result) bool {
+			return q.Local != nil && q.Local.Task == "stonith" && q.Local.Target == p.Target && q.RC != 0
+		})
+	}
 	m.outbox = append(m.outbox, r)
 	m.sent = false
+}
+
+// Fence decides on the fencing of the other one of two voters, on which the log cannot decide for want of a majority. It asks
+// the policy what it would do if it had one, for the action, its reason and its delay. The result given to Finished is reported
+// like those of stops without quorum. The error says why there can be none.
+func (m *Member) Fence(target string, wall time.Time) (command.Pending, error) {
+	var none command.Pending
+	if m.state == nil || m.state.Member(target) == nil {
+		return none, fmt.Errorf("%s is no member", target)
+	}
+	s := m.withOutbox()
+	incarnation := s.Member(target).Incarnation
+	e := command.Entry{Kind: command.KindNodes, Time: wall.UnixMilli(),
+		Nodes: &command.Nodes{Facts: []command.NodeFact{{Name: target, Change: command.NodeLost, Incarnation: incarnation}}}}
+	data, err := e.Encode()
+	if err != nil {
+		return none, err
+	}
+	s, out := command.Apply(s, s.Index, s.Term, data)
+	if out.Err != nil {
+		return none, out.Err
+	}
+	d, err := m.decide(policy.Input{Document: command.PolicyDocument(s, m.cfg.Node), Now: wall, Quorate: true})
+	if err != nil {
+		return none, err
+	}
+	if !d.Cluster.Options.FencingEnabled {
+		return none, errors.New("fencing is switched off (stonith-enabled=false)")
+	}
+	p := command.Pending{Task: "stonith", FenceOp: d.Cluster.Options.FencingAction}
+	for i := range d.Graph.Synapses {
+		if a := &d.Graph.Synapses[i].Action; a.Fencing() && a.Node == target {
+			p = pendingOf(a)
+			p.FenceOp, _ = a.Attr("CRM_meta_stonith_action")
+			break
+		}
+	}
+	return m.ownFencing(p, target, incarnation, wall), nil
+}
+
+// ConfirmDown records, as Fence and Finished would, that a node is off by the word of an administrator.
+func (m *Member) ConfirmDown(target, actor string, wall time.Time) {
+	p := command.Pending{Task: "stonith", FenceOp: "off", Actor: actor}
+	if mem := m.state.Member(target); mem != nil {
+		p = m.ownFencing(p, target, mem.Incarnation, wall)
+		m.Finished(p.ID, command.Result{LastChange: wall.Unix(), ExitReason: "confirmed by an administrator"})
+	}
+}
+
+func (m *Member) ownFencing(p command.Pending, target string, incarnation uint64, wall time.Time) command.Pending {
+	m.soloNumber++
+	p.ID = command.ActionID{Transition: m.cfg.Incarnation, Action: m.soloNumber}
+	p.Node, p.Incarnation, p.Since = m.cfg.Node, m.cfg.Incarnation, wall.Unix()
+	p.Target, p.TargetIncarnation = target, incarnation
+	if p.Reason == "" {
+		p.Reason = "one of two voters is gone, the other goes on when it is off"
+	}
+	m.fences[p.ID] = p
+	return p
+}
+
+// Untold reports whether a fencing that this node decided on by itself is not recorded yet. Nothing should be decided
+// before it is.
+func (m *Member) Untold() bool {
+	return slices.ContainsFunc(m.outbox, func(r command.Result) bool { return r.Local != nil && r.Local.Task == "stonith" })
 }
 
 // Changed tells that a recurring monitor came to a new result.

@@ -25,6 +25,8 @@ type consensus struct {
 	barrier replica.RequestID                // read that proves that this node is caught up with its leader
 	fresh   bool
 	role    replica.Role
+
+	lastLeader membership.RaftID // the one that was known last
 }
 
 // ownRequest is a proposal that a core of this node made.
@@ -126,6 +128,9 @@ func (c *consensus) refresh(now membership.Instant, r *replica.Role) {
 			c.stale()
 		}
 		c.role = *r
+		if r.Leader != 0 {
+			c.lastLeader = r.Leader
+		}
 	}
 	if c.role.Leader == 0 {
 		c.fresh = false

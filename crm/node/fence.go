@@ -245,12 +245,12 @@ func mix(x uint64) uint64 {
 }
 
 // tick lets the core do what is due. A node that is alone begins nothing: the others decide now, and may want
-// something else.
+// something else. But one of two voters decides about the other by itself.
 func (f *fencer) tick() {
 	f.learn()
 	if f.n.member.Alone() {
 		for _, id := range slices.Sorted(maps.Keys(f.orders)) {
-			if o := f.orders[id]; !o.cancelled {
+			if o := f.orders[id]; !o.cancelled && !f.n.votes.ordered(o.p.ID) {
 				f.cancel(id)
 				f.finish(o, fencing.Answer{Problems: []string{"this node lost its quorum before the end"}, Started: f.n.now, Ended: f.n.now})
 			}
@@ -373,6 +373,7 @@ func (f *fencer) finish(o *fenceOrder, a fencing.Answer) {
 	f.n.note(level, "fencing ended", "target", o.p.Target, "action", o.p.FenceOp, "ok", a.OK, "late", a.Late, "devices", res.Device, "detail", detail,
 		"took", a.Ended.Sub(a.Started))
 	f.n.member.Finished(o.p.ID, res)
+	f.n.votes.fencingEnded(&o.p, a.OK && !a.Late, detail, a.Started)
 }
 
 // cancel lets the core begin nothing more for an order.
@@ -386,7 +387,7 @@ func (f *fencer) applied() {
 	f.learn()
 	for _, id := range slices.Sorted(maps.Keys(f.orders)) {
 		o := f.orders[id]
-		if !o.cancelled && !slices.ContainsFunc(f.n.con.state.Pending, func(p command.Pending) bool { return p.ID == o.p.ID }) {
+		if !o.cancelled && !f.n.votes.ordered(o.p.ID) && !slices.ContainsFunc(f.n.con.state.Pending, func(p command.Pending) bool { return p.ID == o.p.ID }) {
 			f.cancel(id)
 		}
 	}

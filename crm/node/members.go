@@ -298,6 +298,11 @@ func (m *members) hears(id membership.RaftID) bool {
 	return here(m.core.State(m.nodeID(id)))
 }
 
+// left reports whether the member with that raft id said goodbye: its process has ended, and runs nothing.
+func (m *members) left(id membership.RaftID) bool {
+	return m.core.State(m.nodeID(id)) == membership.Left
+}
+
 // view is what the leader's controller gets.
 func (m *members) view() []controller.NodeView {
 	out := []controller.NodeView{{Name: m.n.cfg.Name, Reachable: true, Leaving: m.bye,

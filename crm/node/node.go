@@ -245,7 +245,7 @@ func (n *Node) NextTick() membership.Instant {
 	if t, ok := n.exec.Deadline(); ok {
 		next = min(next, t)
 	}
-	next = min(next, n.mem.nextTick(), n.fences.nextTick(), membership.Instant(n.member.Deadline()))
+	next = min(next, n.mem.nextTick(), n.fences.nextTick(), n.votes.nextTick(), membership.Instant(n.member.Deadline()))
 	if n.resendAt != 0 {
 		next = min(next, n.resendAt)
 	}
@@ -255,7 +255,7 @@ func (n *Node) NextTick() membership.Instant {
 	if t, ok := n.con.nextAsk(); ok {
 		next = min(next, t)
 	}
-	if n.leader != nil && n.votes.majority() { // else its time does not come; see work
+	if n.leader != nil && n.votes.majority() && !n.votes.untold() { // else its time does not come; see work
 		if at := n.leader.Deadline(); !at.IsZero() {
 			next = min(next, n.now.Add(max(0, at.Sub(n.wall))))
 		}
@@ -298,7 +298,9 @@ func (n *Node) SnapshotTaken(now membership.Instant, index uint64, data []byte) 
 // Saved says that Output.Save is on stable storage.
 func (n *Node) Saved(now membership.Instant, wall time.Time) error {
 	n.at(now, wall)
-	return n.con.rep.Saved(now)
+	err := n.con.rep.Saved(now)
+	n.votes.saved()
+	return err
 }
 
 // Propose hands in an entry from a client; the answer comes in Output.Replies.
@@ -467,11 +469,11 @@ func (n *Node) applied(a applied) {
 	if a.conf {
 		n.out.MembersChanged = true
 	}
-	if n.out.MembersChanged {
-		n.mem.configure()
-	}
 	if a.conf {
 		n.votes.reconfigured()
+	}
+	if n.out.MembersChanged {
+		n.mem.configure()
 	}
 	if n.leader != nil {
 		n.leader.Applied(n.con.state, a.outcomes)
@@ -479,7 +481,7 @@ func (n *Node) applied(a applied) {
 	}
 	n.fences.applied()
 	if n.leaving && n.started {
-		if m := n.con.state.Member(n.cfg.Name); m == nil || m.Incarnation == 0 {
+		if m := n.con.state.Member(n.cfg.Name); (m == nil || m.Incarnation == 0) && n.votes.mayGo() {
 			n.goodbye()
 		}
 	}
@@ -551,9 +553,10 @@ func (n *Node) work() {
 		n.do(p)
 	}
 	n.mem.leaderCheck()
+	n.votes.act()
 	// A leader that cannot hear a majority calls nobody lost: it is the one that is cut off, or starved, and
 	// is deposed if that lasts.
-	if n.leader != nil && n.votes.majority() {
+	if n.leader != nil && n.votes.majority() && !n.votes.untold() {
 		n.leader.SetView(n.mem.view())
 		n.leader.Tick(time.Duration(n.now), n.wall)
 		for _, e := range n.leader.Take() {
@@ -571,7 +574,7 @@ func (n *Node) work() {
 	}
 	if n.leaving && n.con.fresh {
 		// It was asked to stop before the cluster counted it in, and so it was given nothing to run.
-		if m := n.con.state.Member(n.cfg.Name); m == nil || m.Incarnation == 0 {
+		if m := n.con.state.Member(n.cfg.Name); (m == nil || m.Incarnation == 0) && n.votes.mayGo() {
 			n.goodbye()
 		}
 	}

@@ -26,7 +26,10 @@ type votes struct {
 	fenced  map[membership.RaftID]proof
 	order   *order
 	retryAt membership.Instant // for the next order after one that failed
+	trouble string             // why the last order came to nothing
 	taking  bool               // the replica is becoming the only voter
+	goBy    membership.Instant // when this node leaves without having given up its vote
+	told    bool               // an administrator vouches for those that are away
 }
 
 // proof says that a voter was switched off.
@@ -38,8 +41,9 @@ type proof struct {
 // order is a fencing of the other voter that this node decided on by itself.
 type order struct {
 	target  membership.RaftID
-	at      membership.Instant // when it is to begin
-	pending *command.Pending   // set once it has begun
+	running membership.Incarnation // of the target, as heard last
+	at      membership.Instant     // when it is to begin
+	pending *command.Pending       // set once it has begun
 }
 
 const (
@@ -48,6 +52,8 @@ const (
 	followerDelay = 2 * time.Second
 	// orderAgain is the pause after a fencing that failed.
 	orderAgain = 5 * time.Second
+	// leaveWait is how long a node that leaves waits for the others to do without its vote.
+	leaveWait = 10 * time.Second
 )
 
 func (v *votes) init(n *Node) {
@@ -67,12 +73,12 @@ func (v *votes) update() {
 			in.Present = append(in.Present, id)
 		}
 		all = all && here
-		if _, ok := v.fenced[id]; ok {
+		if _, ok := v.fenced[id]; ok || !here && v.n.mem.left(id) {
 			in.Fenced = append(in.Fenced, id)
 		}
 	}
 	v.seenAll = v.seenAll || all && v.n.con.fresh && slices.Contains(conf.Voters, in.Self)
-	in.SeenAll = v.seenAll
+	in.SeenAll, in.Told = v.seenAll, v.told
 	was := v.decision.Reason
 	v.decision = quorum.Decide(quorum.Config{Voters: conf.Voters}, in)
 	if len(conf.Outgoing) > 0 && v.decision.Quorate {
@@ -95,9 +101,10 @@ func (v *votes) update() {
 func (v *votes) majority() bool { return v.decision.Reason == quorum.Majority }
 
 // reconfigured tells that the voters are others. What was seen under the former configuration proves nothing for the
-// present one: entries may have been committed by voters that are gone.
+// present one: entries may have been committed by voters that are gone. Only who was the whole itself misses none.
 func (v *votes) reconfigured() {
-	v.seenAll = false
+	sole := len(v.conf.Voters) == 1 && v.conf.Voters[0] == v.n.cfg.RaftID && len(v.conf.Outgoing) == 0
+	v.seenAll, v.told = sole, false
 	v.n.con.stale()
 	v.update()
 }
@@ -161,6 +168,7 @@ func (v *votes) knows(id membership.RaftID) bool {
 func (v *votes) candidates() []quorum.Candidate {
 	s := v.n.con.state
 	view := v.n.mem.core.View()
+	few := v.few(&view)
 	var list []quorum.Candidate
 	for i := range s.Members {
 		mem := &s.Members[i]
@@ -174,10 +182,9 @@ func (v *votes) candidates() []quorum.Candidate {
 		if mem.Name == v.n.cfg.Name {
 			c.Present, c.CaughtUp, c.Steady = true, true, v.n.now.Sub(v.n.mem.began)
 		} else if p, ok := view.Member(membership.NodeID(mem.NodeID)); ok {
-			// One that leaves, or has left, gives up its vote: those that stay are then the whole.
-			c.Barred = c.Barred || p.Leaving || p.State == membership.Left
+			c.Barred = c.Barred || away(&p) && (few || !slices.Contains(v.conf.Voters, c.ID))
 			c.Present = here(p.State)
-			c.CaughtUp = mem.Online && p.Applied+caughtUpEntries >= v.n.con.rep.Applied()
+			c.CaughtUp = mem.Online && p.State == membership.Reachable && p.Applied+caughtUpEntries >= v.n.con.rep.Applied()
 			c.Steady, c.Losses = v.n.now.Sub(p.Since), p.Losses
 		}
 		list = append(list, c)
@@ -193,4 +200,177 @@ func configured(s *command.State, name string) *cib.Node {
 		}
 	}
 	return nil
+}
+
+// away reports whether a member leaves in order, or has left.
+func away(p *membership.NodeView) bool { return p.Leaving || p.State == membership.Left }
+
+// few reports whether the voters that stay are no majority: then those that leave in order, or have left, give up their
+// votes, so that those that stay are the whole. Otherwise they keep them for when they are back.
+func (v *votes) few(view *membership.View) bool {
+	stay := 0
+	for _, id := range v.conf.Voters {
+		p, ok := view.Member(v.n.mem.nodeID(id))
+		if id == v.n.cfg.RaftID && !v.n.leaving || ok && here(p.State) && !away(&p) {
+			stay++
+		}
+	}
+	return stay < quorum.Needed(len(v.conf.Voters))
+}
+
+// mayGo reports whether this node, which leaves in order, can go without taking the quorum with it.
+func (v *votes) mayGo() bool {
+	if !v.n.con.fresh || !slices.Contains(v.conf.Voters, v.n.cfg.RaftID) || len(v.conf.Voters) == 1 {
+		return true
+	}
+	view := v.n.mem.core.View()
+	if !v.few(&view) {
+		return true
+	}
+	if v.goBy == 0 {
+		v.goBy = v.n.now.Add(leaveWait)
+	}
+	// Whoever stays has to take the vote; without anybody there is nothing to wait for.
+	return v.n.now >= v.goBy || !slices.ContainsFunc(view.Members, func(p membership.NodeView) bool { return here(p.State) && !away(&p) })
+}
+
+// act lets one of two voters settle the loss of the other.
+func (v *votes) act() {
+	switch {
+	case v.n.leaving:
+	case v.decision.Reason == quorum.Survivor && len(v.conf.Voters) == 2: // of four, two would have to agree on it
+		v.takeOver()
+	case v.decision.Reason == quorum.Split && len(v.decision.MayFence) == 1:
+		v.fence(v.decision.MayFence[0])
+	}
+	if v.order != nil && !v.wants(v.order.target) {
+		v.order = nil // if it has begun, it ends, and is told as what it was
+	}
+}
+
+// wants reports whether this node is still to fence the voter by itself.
+func (v *votes) wants(id membership.RaftID) bool {
+	return v.decision.Reason == quorum.Split && slices.Contains(v.decision.MayFence, id) && !v.n.leaving
+}
+
+// ordered reports whether a fencing is one that this node decided on by itself and still wants.
+func (v *votes) ordered(id command.ActionID) bool {
+	return v.order != nil && v.order.pending != nil && v.order.pending.ID == id && v.wants(v.order.target)
+}
+
+// fence begins the fencing of the other voter when it is due.
+func (v *votes) fence(id membership.RaftID) {
+	n := v.n
+	if v.order == nil {
+		if n.now < v.retryAt || !n.started {
+			return
+		}
+		if v.order = v.due(id); v.order == nil {
+			return
+		}
+	}
+	if v.order.pending != nil || n.now < v.order.at {
+		return
+	}
+	p, err := n.member.Fence(n.nameOf(id), n.wall)
+	if err != nil {
+		v.failed(err.Error())
+		return
+	}
+	v.order.pending = &p
+	n.fences.do(p)
+}
+
+// due gives the order to fence the other voter: at once when it is dead, and after a while when it lives, but cannot be
+// worked with. The leader goes first.
+func (v *votes) due(id membership.RaftID) *order {
+	n := v.n
+	view := n.mem.core.View()
+	p, ok := view.Member(n.mem.nodeID(id))
+	if !ok {
+		return nil
+	}
+	o := &order{target: id, running: p.Incarnation, at: n.now}
+	switch p.State {
+	case membership.Lost:
+	case membership.Cut:
+		o.at = max(o.at, p.Since.Add(membership.Patience))
+	default:
+		return nil
+	}
+	if n.con.lastLeader != n.cfg.RaftID {
+		o.at = o.at.Add(followerDelay)
+	}
+	return o
+}
+
+// fencingEnded tells that a fencing that this node carried out since began has ended.
+func (v *votes) fencingEnded(p *command.Pending, ok bool, detail string, began membership.Instant) {
+	own := v.order != nil && v.order.pending != nil && v.order.pending.ID == p.ID
+	if mem := v.n.con.state.Member(p.Target); ok && p.FenceOp != "on" && mem != nil {
+		view := v.n.mem.core.View()
+		target, _ := view.Member(membership.NodeID(mem.NodeID))
+		// Of a machine that was switched on again meanwhile it proves nothing any more.
+		if back := here(target.State) && target.Since > began || own && target.Incarnation != v.order.running; !back {
+			v.fenced[membership.RaftID(mem.RaftID)] = proof{running: target.Incarnation, at: v.n.now}
+		}
+	}
+	switch {
+	case own && !ok:
+		v.failed(detail)
+	case own:
+		v.order, v.trouble = nil, ""
+	}
+	v.update()
+}
+
+func (v *votes) failed(why string) {
+	v.order, v.trouble, v.retryAt = nil, why, v.n.now.Add(orderAgain)
+	v.n.note(Warn, "the other voter is not fenced", "error", why, "again in", orderAgain)
+}
+
+// takeOver makes this node the only voter.
+func (v *votes) takeOver() {
+	if v.taking {
+		return
+	}
+	if err := v.n.con.rep.Survive(v.n.now); err != nil {
+		v.n.note(Debug, "take over", "error", err)
+		return // asked again at the next input
+	}
+	v.taking = true
+	v.n.note(Warn, "this node goes on as the only voter", "former voters", len(v.conf.Voters))
+}
+
+// saved looks whether the replica has become the only voter.
+func (v *votes) saved() {
+	if v.taking && !v.n.con.rep.Surviving() {
+		v.taking = false
+		v.reconfigured()
+		v.n.mem.configure()
+	}
+}
+
+// untold reports whether the log does not have yet what this node knows of the other voter: a decision would fence it again.
+func (v *votes) untold() bool {
+	if !v.n.member.Untold() {
+		return false
+	}
+	mem := v.n.con.state.Member(v.n.cfg.Name)
+	return mem != nil && mem.Incarnation == uint64(v.n.cfg.Incarnation) // else it has to join before it can tell
+}
+
+// nextTick is when act has something to do by itself.
+func (v *votes) nextTick() membership.Instant {
+	switch {
+	case v.n.leaving && v.goBy != 0:
+		return max(v.goBy, v.n.now)
+	case v.decision.Reason != quorum.Split || len(v.decision.MayFence) == 0 || v.n.leaving:
+	case v.order == nil && v.retryAt > v.n.now:
+		return v.retryAt
+	case v.order == nil: // it waits for what membership finds out
+	case v.order.pending == nil:
+		return v.order.at
+	}
+	return 1<<63 - 1
 }

@@ -71,6 +71,9 @@ func (c *checker) process(p *process) {
 		p.m.shown = max(p.m.shown, s.Index)
 	}
 	p.fresh = fresh
+	if mem := s.Member(p.m.name); fresh && mem != nil && mem.Incarnation == uint64(p.inc) {
+		p.joined = true
+	}
 	role := p.n.Role()
 	if role.Acting {
 		if other, known := c.acting[role.Term]; known && other != p.m.name {
@@ -125,8 +128,14 @@ func (c *checker) started(p *process, req agents.Request) {
 	if req.Node != p.m.name {
 		w.violate("I6", "%s starts %s for node %s", p.m.name, req.ID, req.Node)
 	}
-	if req.Agent.Class == agents.ClassFence && (req.Operation == agents.OpOff || req.Operation == agents.OpReboot) && p.n.Alone() {
-		w.violate("I7", "%s fences %s while it is alone", p.m.name, req.Params["plug"])
+	if req.Agent.Class == agents.ClassFence && (req.Operation == agents.OpOff || req.Operation == agents.OpReboot) {
+		switch {
+		case !p.n.Alone():
+		case len(w.machines) != 2:
+			w.violate("I7", "%s fences %s while it is alone", p.m.name, req.Params["plug"])
+		case !p.joined:
+			w.violate("I7", "%s fences %s, but has not been together with it since it started", p.m.name, req.Params["plug"])
+		}
 	}
 	parts := strings.Split(req.ID, ".")
 	if parts[0] != "a" || len(parts) != 6 {

@@ -24,11 +24,12 @@ type machine struct {
 	raft membership.RaftID
 	disk *simdisk.Disk
 
-	on    bool
-	boot  int // counts starts of the machine
-	lives int // counts starts of the node process
-	proc  *process
-	clock time.Duration // wall clock minus that of the world
+	on      bool
+	noPower bool // it cannot be switched on
+	boot    int  // counts starts of the machine
+	lives   int  // counts starts of the node process
+	proc    *process
+	clock   time.Duration // wall clock minus that of the world
 
 	known []node.Known // told to a joiner
 
@@ -61,10 +62,11 @@ type process struct {
 	saving  bool
 	waiting map[replica.RequestID]func(node.Reply)
 
-	index uint64 // of the state seen last
-	seen  executorSeen
-	fresh bool
-	alone time.Duration // since when it looks after itself; 0 = it does not
+	index  uint64 // of the state seen last
+	seen   executorSeen
+	fresh  bool
+	joined bool          // it was caught up, and counted as a member
+	alone  time.Duration // since when it looks after itself; 0 = it does not
 }
 
 // executorSeen is what an executor has run.
@@ -101,7 +103,7 @@ func (w *world) machineByName(name string) *machine {
 
 // powerOn starts the machine; its node process comes a little later.
 func (m *machine) powerOn() {
-	if m.on {
+	if m.on || m.noPower {
 		return
 	}
 	m.on = true
@@ -351,6 +353,9 @@ func (p *process) output(out node.Output) {
 	w.mix(uint64(m.id))
 	for i := range out.Notes {
 		n := &out.Notes[i]
+		if n.Level == node.Warn {
+			w.hit(n.Text)
+		}
 		if n.Level > node.Debug || w.cfg.Verbose {
 			w.tell("%s: %s%s", m.name, n.Text, fields(n.Fields))
 		}

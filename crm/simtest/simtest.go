@@ -43,7 +43,7 @@ import (
 // Config of a run. The zero value of a field is what its comment says.
 type Config struct {
 	Seed  uint64
-	Nodes int // 3 or 5; 0 = by the seed
+	Nodes int // 2, 3 or 5; 0 = 3 or 5 by the seed
 	// Faults is how long faults are injected; 0 = none. Settle bounds the time that the cluster gets afterwards.
 	Faults, Settle time.Duration
 	// Only, when not empty, restricts the faults to those with these names.
@@ -52,6 +52,8 @@ type Config struct {
 	// Decide replaces the policy, and ForgetVotes makes disks that do not keep the vote: the checks of the checks.
 	Decide      func(policy.Input) (*policy.Decision, error)
 	ForgetVotes bool
+
+	script func(w *world) // takes the place of random faults
 
 	Replica replica.Config // settings of raft; identity and storage are filled in
 	Verbose bool           // debug notes in the trace
@@ -137,14 +139,18 @@ func (w *world) scenario() {
 	if !w.run(w.now + 5*time.Second) {
 		return
 	}
-	if cfg.Faults > 0 {
+	switch {
+	case cfg.script != nil:
+		w.checks.calm = false
+		cfg.script(w)
+	case cfg.Faults > 0:
 		w.checks.calm = false
 		w.faults(w.now + cfg.Faults)
-		if w.err != nil {
-			return
-		}
-	} else {
+	default:
 		w.peace(w.now + 20*time.Second)
+	}
+	if w.err != nil {
+		return
 	}
 	w.heal()
 	if !w.run(w.now + 5*time.Second) {

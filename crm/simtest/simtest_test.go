@@ -23,6 +23,7 @@ var (
 	seedFlag  = flag.Uint64("seed", 0, "run this seed alone and show its trace (0 = the usual seeds)")
 	debugFlag = flag.Bool("debug", false, "with -seed: debug notes and decisions in the trace")
 	fromFlag  = flag.Uint64("from", 1, "with -many: the first seed")
+	nodesFlag = flag.Int("nodes", 0, "with -seed or -many: the number of nodes (0 = 3 or 5, by the seed)")
 	manyFlag  = flag.Uint64("many", 0, "survey so many seeds, once each, and count what broke")
 )
 
@@ -160,6 +161,7 @@ func TestSeed(t *testing.T) {
 		t.Skip("for one seed: -seed N")
 	}
 	cfg := usual(*seedFlag)
+	cfg.Nodes = *nodesFlag
 	cfg.Verbose = *debugFlag
 	start := time.Now()
 	r := simulate(t, cfg)
@@ -177,7 +179,9 @@ func TestMany(t *testing.T) {
 	}
 	counts := map[string]int{}
 	for seed := *fromFlag; seed < *fromFlag+*manyFlag; seed++ {
-		if r := simulate(t, usual(seed)); r.Err != nil {
+		cfg := usual(seed)
+		cfg.Nodes = *nodesFlag
+		if r := simulate(t, cfg); r.Err != nil {
 			counts[r.Err.(*Violation).Invariant]++
 			t.Errorf("seed %d: %v", seed, r.Err)
 		}

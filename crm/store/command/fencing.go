@@ -91,6 +91,30 @@ func (n *State) fencedLate(r *Result, timeMS int64) {
 	n.Fencing = appendBounded(n.Fencing, rec, maxFencingHistory)
 }
 
+// ownFencing records a fencing that a node without quorum decided on. By the time it is told, the target may be back: what
+// was switched off is the process that had been admitted then, and not a later one.
+func (n *State) ownFencing(r *Result, timeMS int64, out *Outcome) {
+	p := *r.Local
+	target := n.Member(p.Target)
+	if p.Node != r.Node || p.Target == r.Node || target == nil || n.HasFencing(r.Node, r.ID) {
+		return
+	}
+	p.ID = r.ID
+	rec := fencingRecord(&p, r.ExitReason, timeMS, n.Index)
+	rec.Device, rec.Actor, rec.OK = r.Device, p.Actor, r.RC == 0 && r.Status == StatusDone
+	rec.Late = rec.OK && target.Incarnation != p.TargetIncarnation
+	n.Fencing = appendBounded(n.Fencing, rec, maxFencingHistory)
+	if rec.OK && !rec.Late {
+		n.down(p.Target, timeMS, out)
+	}
+	out.DecisionNeeded = true
+}
+
+// HasFencing reports whether the result of that fencing, by that node, is recorded.
+func (s *State) HasFencing(by string, id ActionID) bool {
+	return slices.ContainsFunc(s.Fencing, func(f FencingRecord) bool { return f.ID == id && f.By == by })
+}
+
 // giveUpFencing ends the pending fencings that match; whether they were or will be done is unknown. Who still
 // wants the target fenced must ask again.
 func (n *State) giveUpFencing(match func(*Pending) bool, detail string, timeMS int64, out *Outcome) {

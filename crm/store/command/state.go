@@ -146,6 +146,10 @@ type Pending struct {
 	// Of fencing.
 	Target  string `cbor:"17,keyasint,omitempty"`
 	FenceOp string `cbor:"18,keyasint,omitempty"`
+	// TargetIncarnation is the process of the target that the cluster had admitted when a node without quorum decided on
+	// the fencing by itself. Actor is who vouches for it instead of a fence device.
+	TargetIncarnation uint64 `cbor:"20,keyasint,omitempty"`
+	Actor             string `cbor:"21,keyasint,omitempty"`
 
 	Reason string `cbor:"19,keyasint,omitempty"`
 }
@@ -188,8 +192,8 @@ type Result struct {
 	QueueMS    int64  `cbor:"10,keyasint,omitempty"`
 	Device     string `cbor:"13,keyasint,omitempty"` // of fencing: the devices that confirmed, separated by commas
 
-	// Local is an operation that the node decided on itself while it had no quorum; there is no pending
-	// action for it.
+	// Local is an operation that the node decided on itself while it had no quorum: a stop, a demote, a probe, or the
+	// fencing of the other one of two voters. There is no pending action for it.
 	Local *Pending `cbor:"12,keyasint,omitempty"`
 	// Recurring results that come after the first one name their operation themselves.
 	Recurring *RecurringKey `cbor:"11,keyasint,omitempty"`

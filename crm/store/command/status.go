@@ -228,6 +228,12 @@ func (n *State) results(list []Result, timeMS int64, out *Outcome) error {
 			n.recurring(ed, r, out)
 			continue
 		}
+		if r.Local != nil && r.Local.Task == "stonith" {
+			n.Document = ed.Document()
+			n.ownFencing(r, timeMS, out)
+			ed = cib.NewEditor(n.Document)
+			continue
+		}
 		if r.Local != nil {
 			if r.Local.Node == r.Node && (r.Local.Task == "stop" || r.Local.Task == "demote" || r.Local.Task == "monitor" && r.Local.IntervalMS == 0) {
 				n.finish(ed, r.Local, r)

@@ -258,6 +258,9 @@ func (r *Replica) Survive(now membership.Instant) error {
 	})
 }
 
+// Surviving reports whether Survive was called and has not come to its end.
+func (r *Replica) Surviving() bool { return r.surviving != notSurviving }
+
 // survivorSave is the save that Survive asks for. Of what waited to be saved only a snapshot of applied entries remains: nobody was
 // told of anything else.
 func (r *Replica) survivorSave() (*Save, error) {
