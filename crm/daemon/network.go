@@ -53,7 +53,8 @@ type network struct {
 	shown   stream.Credentials
 	alarms  map[membership.NodeID][]string // about the certificates that connected peers showed
 	up      map[membership.NodeID]bool     // connected peers
-	gone    map[membership.NodeID]bool     // members that said that this node was removed
+	refused map[netip.Addr]refused
+	gone    map[membership.NodeID]bool // members that said that this node was removed
 	layout  layout
 	sockets map[membership.LinkID]openSocket
 	group   sync.WaitGroup
@@ -77,7 +78,7 @@ type openSocket struct {
 
 func newNetwork(d *instance, known layout) (*network, error) {
 	n := &network{d: d, ids: map[membership.RaftID]membership.NodeID{}, raft: map[membership.NodeID]membership.RaftID{},
-		seen: map[membership.NodeID]membership.Incarnation{}, judged: map[membership.NodeID]membership.Incarnation{}, alarms: map[membership.NodeID][]string{}, up: map[membership.NodeID]bool{}, gone: map[membership.NodeID]bool{}, sockets: map[membership.LinkID]openSocket{}}
+		seen: map[membership.NodeID]membership.Incarnation{}, judged: map[membership.NodeID]membership.Incarnation{}, alarms: map[membership.NodeID][]string{}, up: map[membership.NodeID]bool{}, gone: map[membership.NodeID]bool{}, refused: map[netip.Addr]refused{}, sockets: map[membership.LinkID]openSocket{}}
 	var err error
 	if n.shown, err = credentials(d.id); err != nil {
 		return nil, err
@@ -334,6 +335,7 @@ func (n *network) event(e stream.Event) {
 		n.seen[e.Node] = e.Hello.Incarnation
 		n.up[e.Node], n.alarms[e.Node] = true, e.Alarms
 		delete(n.gone, e.Node)
+		n.accepted(e.Node)
 		n.mu.Unlock()
 		d.wakeRounds()
 		if err := n.hub.Install(e.Node, datagram.Chain{Secret: e.DatagramSecret, Seq: e.Hello.Seq, Fresh: fresh}); err != nil {
@@ -388,11 +390,83 @@ func (n *network) event(e stream.Event) {
 		n.step(e.Node, m)
 	case stream.Report:
 		d.log.Debug("no connection", "remote", e.Remote, "peer", int(e.Node), "error", e.Err, "suppressed", e.Suppressed)
-		var refused *stream.RefusedError
-		if errors.As(e.Err, &refused) {
-			d.log.Warn("connection refused", "remote", e.Remote, "peer", int(e.Node), "error", e.Err)
+		if why := refusal(e); why != "" && n.refuses(e.Remote.Addr(), why, time.Now()) {
+			d.log.Warn("connection refused", "remote", e.Remote, "peer", int(e.Node), "reason", why)
 		}
 	}
+}
+
+// refused is the newest reason for which a machine was not talked to, or did not talk to this node.
+type refused struct {
+	text                string
+	first, seen, logged time.Time
+}
+
+// Bounds of what is told of refused connections.
+const (
+	maxRefused   = 64               // machines
+	refusedAgain = 10 * time.Minute // after which the same reason is logged again
+	refusedFresh = 30 * time.Second // for which it counts as a present fault
+	refusedAfter = 5 * time.Second  // for which a reason must hold: while a member starts, it takes no connections for a moment
+)
+
+// refusal says why the other machine is not who it must be; "" where it may just be away.
+func refusal(e stream.Report) string {
+	var r *stream.RefusedError
+	if errors.As(e.Err, &r) {
+		if r.Refusal == stream.RefusedStale || r.Refusal == stream.RefusedBusy {
+			return "" // these pass by themselves
+		}
+		return e.Err.Error()
+	}
+	for _, known := range []error{keyring.ErrChain, keyring.ErrForm, keyring.ErrRole, keyring.ErrCluster, keyring.ErrNotMember, keyring.ErrKey, keyring.ErrRevoked} {
+		if errors.Is(e.Err, known) {
+			return e.Err.Error()
+		}
+	}
+	if e.Node != 0 && closedByPeer(e.Err) {
+		// That is all that a machine says to an address that is not in its list of members.
+		return "it takes no connection from this node: it is of another cluster, or does not have this node and its address among its members"
+	}
+	return ""
+}
+
+// accepted forgets why a member was refused before. The caller holds mu.
+func (n *network) accepted(id membership.NodeID) {
+	for _, m := range n.layout.members {
+		for _, l := range m.Links {
+			if a, err := netip.ParseAddr(l.Address); err == nil && m.Node == id {
+				delete(n.refused, a)
+			}
+		}
+	}
+}
+
+// refuses notes why a machine is refused, and reports whether that is news: a machine tries again every second.
+func (n *network) refuses(from netip.Addr, text string, now time.Time) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	r, known := n.refused[from]
+	if !known && len(n.refused) >= maxRefused {
+		for addr, old := range n.refused {
+			if now.Sub(old.seen) > refusedFresh {
+				delete(n.refused, addr)
+			}
+		}
+		if len(n.refused) >= maxRefused {
+			return false
+		}
+	}
+	if r.text != text || now.Sub(r.seen) > refusedFresh {
+		r = refused{text: text, first: now}
+	}
+	news := now.Sub(r.first) >= refusedAfter && now.Sub(r.logged) > refusedAgain
+	if news {
+		r.logged = now
+	}
+	r.seen = now
+	n.refused[from] = r
+	return news
 }
 
 // closedByPeer reports whether the peer's machine closed the connection, as it does when the process ends.
@@ -598,6 +672,11 @@ func (n *network) MembersChanged(s *command.State) {
 func (n *network) describe(out *api.Local) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	for _, addr := range slices.SortedFunc(maps.Keys(n.refused), netip.Addr.Compare) {
+		if r := n.refused[addr]; !r.logged.IsZero() && time.Since(r.seen) < refusedFresh {
+			out.Warnings = append(out.Warnings, fmt.Sprintf("no connection with %v: %s", addr, r.text))
+		}
+	}
 	for i := range out.Peers {
 		for _, m := range n.layout.members {
 			if m.Name != out.Peers[i].Node {
