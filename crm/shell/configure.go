@@ -116,7 +116,7 @@ func configureLevel() *level {
 			help: "print the value of a cluster property that counts (-t: true or false)", run: (*Shell).cmdGetProperty, complete: completeProperties},
 		{name: "erase", args: "[nodes]", help: "delete the whole configuration but the nodes; with \"nodes\", only those that are no members", run: (*Shell).cmdErase},
 		{name: "refresh", help: "drop the changes and load the configuration again", run: (*Shell).cmdRefresh},
-		{name: "simulate", aliases: []string{"ptest"}, args: "[nograph] [scores] [actions]", help: "show what the cluster would do after a commit", run: (*Shell).cmdSimulate},
+		{name: "simulate", aliases: []string{"ptest"}, args: "[nograph] [scores] [actions] [graph FILE.dot|svg|json|xml]", help: "show what the cluster would do after a commit", run: (*Shell).cmdSimulate},
 		{name: "graph", args: "[dot [FILE]]", help: "print the orders and colocations as a graph for dot", run: (*Shell).cmdGraph},
 		{name: "schema", args: "[NAME]", help: "show or set the name of the schema that the XML form names", run: (*Shell).cmdSchema},
 		{name: "upgrade", args: "[force]", help: "rewrite old forms as what today's schema calls them", run: (*Shell).cmdUpgrade},

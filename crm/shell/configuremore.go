@@ -154,9 +154,14 @@ func (s *Shell) cmdSimulate(c *call) error {
 	if err != nil {
 		return err
 	}
-	actions, scores := false, false
-	for _, a := range c.args {
-		switch a {
+	actions, scores, graph := false, false, ""
+	for i := 0; i < len(c.args); i++ {
+		switch a := c.args[i]; a {
+		case "graph":
+			if i++; i == len(c.args) {
+				return c.usage("graph needs a file: NAME.dot, .svg, .json or .xml")
+			}
+			graph = c.args[i]
 		case "nograph", "utilization":
 		case "scores":
 			scores = true
@@ -164,13 +169,18 @@ func (s *Shell) cmdSimulate(c *call) error {
 			actions = true
 		default:
 			if strings.Trim(a, "v") != "" {
-				return c.usage("%q is none of nograph, scores, actions", a)
+				return c.usage("%q is none of nograph, scores, actions, graph FILE", a)
 			}
 		}
 	}
 	d, err := decideTraced(w.base, w.doc, model.Trace{Scores: scores})
 	if err != nil {
 		return err
+	}
+	if graph != "" {
+		if err := writeGraph(c.ctx, d, graph); err != nil {
+			return err
+		}
 	}
 	for _, l := range d.Cluster.Scores {
 		s.printf("%s\n", l.Text())

@@ -32,6 +32,8 @@ func root() *level {
 		{name: "explain", aliases: []string{"why", "why-not"}, args: "RESOURCE [NODE] [--at TIME|DECISION] [--if CHANGE]... [--scores] [--output text|json] | --list",
 			example: "crm explain web beta --if 'node alpha standby'",
 			help:    "say why a resource is where it is, or with NODE why it is or is not there: now, at a past decision, or what if", run: (*Shell).cmdExplain, complete: completeResources},
+		{name: "simulate", args: "[--at TIME|DECISION] [--if CHANGE]... [--graph FILE.dot|svg|json|xml] [OPTION of crm_simulate]...", example: "crm simulate --if 'node alpha lost' --graph plan.svg",
+			help: "show what the cluster would do, and what would become of it; without an option, all of it (--simulate)", run: (*Shell).cmdPredict},
 		{name: "wait", args: "[--timeout TIME]", example: "crm wait --timeout 60s", help: "wait until the cluster has nothing more to do", run: (*Shell).cmdWait},
 	}}
 }
