@@ -60,6 +60,7 @@ func main() {
 				Description: "Example: quorate-lab measure --timing fast --document docs/performance.md\nParts: " + strings.Join(lab.Parts(), ", "),
 				Flags: append(clusterFlags(),
 					&cli.IntFlag{Name: "times", Value: 10, Usage: "how often each figure is taken"},
+					&cli.BoolFlag{Name: "peer", Usage: "measure the corosync and Pacemaker installed here instead; --timing fast is a token of 300 ms"},
 					&cli.DurationFlag{Name: "soak", Value: 10 * time.Minute, Usage: "how long the part soak takes; it is taken only when named"},
 					&cli.StringFlag{Name: "document", Usage: "file whose section of this profile is replaced"}),
 				Action: measure,
@@ -86,6 +87,8 @@ func helper(args []string) {
 		os.Exit(lab.Oracle(args[1], os.Getenv, os.Stdout, os.Stderr))
 	case args[0] == "oracle-hold" && len(args) == 4:
 		err = lab.OracleHold(args[1], args[2], args[3])
+	case args[0] == "peer-node" && len(args) == 3:
+		err = lab.PeerNode(args[1], args[2])
 	case args[0] == "fence-agent":
 		os.Exit(lab.FenceAgent(args[1:], os.Stdin, os.Stdout, os.Stderr))
 	default:
@@ -151,7 +154,7 @@ func measure(c *cli.Context) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	return lab.Measure(ctx, lab.MeasureConfig{Times: c.Int("times"), Soak: c.Duration("soak"), Document: c.String("document"), RunConfig: lab.RunConfig{Bin: filepath.Dir(self),
+	return lab.Measure(ctx, lab.MeasureConfig{Times: c.Int("times"), Peer: c.Bool("peer"), Soak: c.Duration("soak"), Document: c.String("document"), RunConfig: lab.RunConfig{Bin: filepath.Dir(self),
 		Dir: c.String("dir"), Nodes: c.Int("nodes"), Profile: c.String("timing"), Cases: c.Args().Slice(), Out: os.Stdout}})
 }
 

@@ -78,6 +78,7 @@ type cluster struct {
 	errs    chan error // of what happens beside
 	top     sync.Mutex // keeps records of the topology in order
 	def     *cib.Document
+	program func(m *machine) []string // what a machine runs; nil = quorated
 }
 
 // clusterConfig says what a cluster is like.
@@ -227,7 +228,11 @@ func (c *cluster) on(m *machine) error {
 		return nil
 	}
 	env := []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "QUORATE_ROOT=" + m.root, "GOTRACEBACK=all"}
-	h, err := startHost(m.name, m.index, m.root, []string{filepath.Join(c.bin, "quorated"), "--root", m.root}, env, m.log)
+	argv := []string{filepath.Join(c.bin, "quorated"), "--root", m.root}
+	if c.program != nil {
+		argv = c.program(m)
+	}
+	h, err := startHost(m.name, m.index, m.root, argv, env, m.log)
 	if err != nil {
 		return err
 	}

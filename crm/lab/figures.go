@@ -85,6 +85,28 @@ func failovers(r *report, b *bench) {
 		return last.Sub(began).Seconds(), nil
 	})
 	fmt.Fprintln(r.cfg.Out, seen.row(r.cfg.Profile))
+	if !r.cfg.Peer {
+		killNodes(r, b)
+	}
+	r.take(b, r.add("move by a constraint, to active elsewhere", "s", 0.1, 0), r.cfg.Times, func(int) (float64, error) {
+		took, err := b.place(b.other(b.holder()))
+		return took.Seconds(), err
+	})
+	r.take(b, r.add("standby of the active node by crm, to active elsewhere", "s", 0.1, 0), r.cfg.Times, func(int) (float64, error) {
+		m := b.holder()
+		began := time.Now()
+		if err := b.sys.standby(m, true); err != nil {
+			return 0, err
+		}
+		last, err := b.elsewhere([]string{"s0"}, m, 10*time.Second)
+		if err != nil {
+			return 0, err
+		}
+		return last.Sub(began).Seconds(), b.sys.standby(m, false)
+	})
+}
+
+func killNodes(r *report, b *bench) {
 	reset := r.add("node process killed, to a peer that knows it", "s", 0.1, 0.1)
 	back := r.add("the same, to its heartbeats heard again", "s", 0.5, 0.5)
 	adopted := r.add("the same, to its services adopted untouched", "s", 2, 2)
@@ -94,23 +116,6 @@ func failovers(r *report, b *bench) {
 		return at.Seconds(), err
 	})
 	fmt.Fprintf(r.cfg.Out, "%s\n%s\n", reset.row(r.cfg.Profile), back.row(r.cfg.Profile))
-	r.take(b, r.add("move by a constraint, to active elsewhere", "s", 0.1, 0), r.cfg.Times, func(int) (float64, error) {
-		took, err := b.place(b.other(b.holder()))
-		return took.Seconds(), err
-	})
-	r.take(b, r.add("standby of the active node by crm, to active elsewhere", "s", 0.1, 0), r.cfg.Times, func(int) (float64, error) {
-		m := b.holder()
-		began := time.Now()
-		if _, err := b.crm(b.other(m), "node", "standby", m.name); err != nil {
-			return 0, err
-		}
-		last, err := b.elsewhere([]string{"s0"}, m, 10*time.Second)
-		if err != nil {
-			return 0, err
-		}
-		_, err = b.crm(b.other(m), "node", "online", m.name)
-		return last.Sub(began).Seconds(), err
-	})
 }
 
 func hundred(r *report, b *bench) {

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/crm/cib"
-	"github.com/quorate/quorate/crm/cib/cibtoml"
 	"github.com/quorate/quorate/crm/store/command"
 )
 
@@ -24,6 +23,7 @@ import (
 type MeasureConfig struct {
 	RunConfig               // Cases are names of parts; none = all
 	Times     int           // how often each figure is taken; 0 = 10
+	Peer      bool          // measure corosync and Pacemaker instead, as installed here
 	Soak      time.Duration // of the part soak; 0 = 10 minutes
 	// Document is the file that the table is written to; "" = none.
 	Document string
@@ -142,6 +142,17 @@ type bench struct {
 	*cluster
 	ctx context.Context
 	n   int
+	sys system
+}
+
+// system is the cluster software that is measured.
+type system interface {
+	form(ctx context.Context) error
+	leader(ctx context.Context) (*machine, error)
+	settle(ctx context.Context) error // waits until all machines are in and nothing is to be done
+	prefer(to *machine) error         // has the first resource on a machine
+	forget() error                    // takes that back
+	standby(m *machine, on bool) error
 }
 
 // withBench makes a cluster with n light resources, calls f, and takes the cluster away again.
@@ -156,6 +167,9 @@ func withBench(ctx context.Context, cfg *MeasureConfig, n int, interval string, 
 		return err
 	}
 	b := &bench{cluster: c, ctx: ctx, n: n}
+	if b.sys = ours(c); cfg.Peer {
+		b.sys = newPeer(c, cfg.Profile, n, interval, grouped)
+	}
 	err = errors.Join(os.MkdirAll(filepath.Join(dir, "agents", "ocf", "quorate"), 0o755),
 		os.MkdirAll(filepath.Join(dir, "missed"), 0o755),
 		os.WriteFile(filepath.Join(dir, "agents", "ocf", "quorate", "Stamp"), []byte(stampAgent), 0o755))
@@ -163,7 +177,7 @@ func withBench(ctx context.Context, cfg *MeasureConfig, n int, interval string, 
 		err = errors.Join(err, os.MkdirAll(filepath.Join(dir, "stamps", m.name), 0o755))
 	}
 	if err == nil {
-		if err = c.form(ctx); err == nil {
+		if err = b.sys.form(ctx); err == nil {
 			if err = b.active(30 * time.Second); err == nil {
 				err = f(b)
 			}
@@ -216,8 +230,7 @@ func (b *bench) holder() *machine {
 
 // quiet waits until the cluster is whole and has nothing to do.
 func (b *bench) quiet() error {
-	_, err := b.rest(b.ctx, 30*time.Second)
-	if err != nil {
+	if err := b.sys.settle(b.ctx); err != nil {
 		return err
 	}
 	if err := b.active(30 * time.Second); err != nil {
@@ -270,13 +283,8 @@ func (b *bench) place(to *machine) (time.Duration, error) {
 	if h := b.holder(); h == to {
 		return 0, nil
 	}
-	doc, err := cibtoml.Read([]byte(fmt.Sprintf("[cluster]\nname = \"x\"\n[primitives.s0]\nagent = \"ocf:quorate:Stamp\"\n[[locations]]\nid = \"place\"\nresource = \"s0\"\nnode = %q\nscore = 10000\n", to.name)), cibtoml.Options{})
-	if err != nil {
-		return 0, err
-	}
 	began := time.Now()
-	change := cib.Change{Kind: cib.KindConstraint, ID: "place", Object: &cib.Object{Constraint: &doc.Config.Constraints[0]}}
-	if err := b.propose(change); err != nil {
+	if err := b.sys.prefer(to); err != nil {
 		return 0, err
 	}
 	if _, err := b.elsewhere([]string{"s0"}, b.other(to), 10*time.Second); err != nil {
@@ -293,8 +301,7 @@ func (b *bench) place(to *machine) (time.Duration, error) {
 		}
 	}
 	at := b.stamps()["s0"][to.name]
-	change.Object = nil
-	return at.Sub(began), b.propose(change)
+	return at.Sub(began), b.sys.forget()
 }
 
 // other is some machine that is not m.
@@ -305,17 +312,6 @@ func (b *bench) other(m *machine) *machine {
 		}
 	}
 	return nil
-}
-
-func (b *bench) propose(changes ...cib.Change) error {
-	l, err := b.leader(b.ctx)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(b.ctx, clientTimeout)
-	defer cancel()
-	_, err = l.client.Propose(ctx, &command.Entry{Kind: command.KindConfig, Config: &command.Config{Force: true, Changes: changes}})
-	return err
 }
 
 // takes takes a figure several times; runs in which the lab was held up are repeated.
@@ -341,7 +337,7 @@ func (b *bench) takes(f *figure, times int, one func(i int) (float64, error)) er
 
 // down measures a loss of power, or of the network, of the machine that holds the resources.
 func (b *bench) down(leads, cutOnly bool) (float64, error) {
-	l, err := b.leader(b.ctx)
+	l, err := b.sys.leader(b.ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -442,6 +438,14 @@ func Measure(ctx context.Context, cfg MeasureConfig) error {
 	if cfg.Times == 0 {
 		cfg.Times = 10
 	}
+	if cfg.Peer {
+		if why := PeerNeeds(); why != "" {
+			return errors.New(why)
+		}
+		if len(cfg.Cases) == 0 {
+			cfg.Cases = []string{"failover", "group", "hundred"}
+		}
+	}
 	chosen, err := choose(cfg.Cases)
 	if err != nil {
 		return err
@@ -458,8 +462,12 @@ func Measure(ctx context.Context, cfg MeasureConfig) error {
 			return nil
 		}))
 	}
-	table := fmt.Sprintf("%d machines, timing %s, log level info, %s, %s, taken %s in %v. Lab held up more than %v: repeated, see column.\n\n",
-		cfg.Nodes, cfg.Profile, runtime.Version(), setting, began.UTC().Format("2006-01-02"), time.Since(began).Round(time.Second), profiles[cfg.Profile].late)
+	what := "Quorate"
+	if cfg.Peer {
+		what = peerVersion()
+	}
+	table := fmt.Sprintf("%s, %d machines, timing %s, log level info, %s, %s, taken %s in %v. Lab held up more than %v: repeated, see column.\n\n",
+		what, cfg.Nodes, cfg.Profile, runtime.Version(), setting, began.UTC().Format("2006-01-02"), time.Since(began).Round(time.Second), profiles[cfg.Profile].late)
 	table += "| what | unit | limit | median | worst | runs | repeated | |\n|---|---|---|---|---|---|---|---|\n"
 	for _, f := range r.rows {
 		table += f.row(cfg.Profile) + "\n"
@@ -484,6 +492,9 @@ type report struct {
 // add begins a row. The limits are of the profiles default and fast; 0 = none.
 func (r *report) add(name, unit string, def, fast float64) *figure {
 	f := &figure{name: name, unit: unit, limit: map[string]float64{}}
+	if r.cfg.Peer {
+		def, fast = 0, 0
+	}
 	if def > 0 {
 		f.limit["default"] = def
 	}
