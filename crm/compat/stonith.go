@@ -37,8 +37,8 @@ func stonithAdmin(stdio IO, args []string) int {
 	}
 	ignore := func(string) error { return nil }
 	rest, code, done := f.parse(args, append([]option{
-		{short: 'B', long: "reboot", value: true, arg: "NODE", help: "have the cluster fence a node, and wait for it", set: do("fence")},
-		{short: 'F', long: "fence", value: true, arg: "NODE", help: "the same: the cluster's fencing-action decides between reboot and off", set: do("fence")},
+		{short: 'B', long: "reboot", value: true, arg: "NODE", help: "have the cluster reboot a node, and wait for it", set: do("reboot")},
+		{short: 'F', long: "fence", value: true, arg: "NODE", help: "the same, but switch it off", set: do("off")},
 		{short: 'U', long: "unfence", value: true, arg: "NODE", help: "not served: the cluster unfences nodes itself when they join", set: do("unfence")},
 		{short: 'C', long: "confirm", value: true, arg: "NODE", help: "vouch that a node is down", set: do("confirm")},
 		{short: 'l', long: "list", value: true, arg: "NODE", help: "devices that can fence a node", set: do("list")},
@@ -77,7 +77,7 @@ func stonithAdmin(stdio IO, args []string) int {
 
 func (o *stonithOptions) run() error {
 	look := openView
-	if o.what == "fence" || o.what == "confirm" {
+	if o.what == "reboot" || o.what == "off" || o.what == "confirm" {
 		look = open // who acts needs the newest state
 	}
 	c, end, err := look()
@@ -86,7 +86,7 @@ func (o *stonithOptions) run() error {
 	}
 	defer end()
 	switch o.what {
-	case "fence":
+	case "reboot", "off":
 		return o.fence(c)
 	case "confirm":
 		n, err := findNode(c.doc, o.argument)
@@ -261,8 +261,8 @@ func (o *stonithOptions) fence(c *cluster) error {
 	if last := lastFencing(c.state, n.Name); last != nil {
 		known = last.Ended
 	}
-	// The policy fences a node that has this attribute.
-	if err := c.propose(&command.Entry{Kind: command.KindAttributes, Attributes: []command.Attribute{{Node: n.Name, Name: "terminate", Value: "true"}}}); err != nil {
+	// The policy fences a node that has this attribute, in the way that it names.
+	if err := c.propose(&command.Entry{Kind: command.KindAttributes, Attributes: []command.Attribute{{Node: n.Name, Name: "terminate", Value: o.what}}}); err != nil {
 		return err
 	}
 	return c.waitFencing(n.Name, known, since.Add(o.timeout))
@@ -270,7 +270,7 @@ func (o *stonithOptions) fence(c *cluster) error {
 
 func lastFencing(s *command.State, node string) *command.FencingRecord {
 	for i := range slices.Backward(s.Fencing) {
-		if s.Fencing[i].Target == node {
+		if s.Fencing[i].Target == node && !s.Fencing[i].Late {
 			return &s.Fencing[i]
 		}
 	}

@@ -256,18 +256,18 @@ func TestFencing_Delay(t *testing.T) {
 	}
 }
 
-// Two nodes are left of three, and the one that leads is asked to be fenced: the other one does it.
+// Somebody asks for the leader to be switched off: another node does it, and no reboot.
 func TestFencing_NotByItself(t *testing.T) {
 	h := newHarness(t, 3, "", primitive("power", ""), "")
 	h.run(30*time.Second, h.settled)
 	l := h.leader()
 	now, wall := h.clock()
 	if _, err := l.n.Propose(now, wall, &command.Entry{Kind: command.KindAttributes, Actor: "uid:0",
-		Attributes: []command.Attribute{{Node: l.name, Name: "terminate", Value: "true"}}}); err != nil {
+		Attributes: []command.Attribute{{Node: l.name, Name: "terminate", Value: "off"}}}); err != nil {
 		t.Fatal(err)
 	}
 	h.run(20*time.Second, func() bool { return len(h.runs) > 0 })
-	if strings.HasSuffix(h.runs[0], "@"+l.name) || !strings.Contains(h.runs[0], " "+l.name+" ") {
+	if strings.HasSuffix(h.runs[0], "@"+l.name) || !strings.HasPrefix(h.runs[0], "power off "+l.name+" ") {
 		t.Errorf("runs %q", h.runs)
 	}
 }

@@ -2,10 +2,13 @@ package shell
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/quorate/quorate/crm/api/client"
 	"github.com/quorate/quorate/crm/api/editor"
 	"github.com/quorate/quorate/crm/cib"
 	"github.com/quorate/quorate/crm/cib/cibcrm"
@@ -30,8 +33,8 @@ func nodeLevel() *level {
 				return s.nodeNames(func(n *cib.Node) []cib.AttributeSet { return n.Utilization })
 			})},
 		{name: "status-attr", args: "NODE set NAME VALUE | show NAME | delete NAME", example: "crm node status-attr alpha delete pingd", help: "attributes that last until the node restarts", run: (*Shell).cmdStatusAttr, complete: completeNodes},
-		{name: "clearstate", args: "NODE", help: "vouch that a node is down, in place of fencing", run: (*Shell).cmdClearstate, complete: completeNodes},
-		{name: "fence", args: "NODE", help: "have the cluster fence a node", run: (*Shell).cmdFence, complete: completeNodes},
+		{name: "clearstate", args: "NODE", example: "crm node clearstate alpha", help: "vouch that a node is down, in place of fencing", run: (*Shell).cmdClearstate, complete: completeNodes},
+		{name: "fence", args: "NODE [--off|--reboot] [--nowait]", example: "crm node fence alpha --off", help: "have the cluster fence a node, and wait for it", run: (*Shell).cmdFence, complete: completeNodes},
 		{name: "delete", args: "NODE", help: "remove a node from the cluster for good", run: (*Shell).cmdNodeDelete, complete: completeNodes},
 		{name: "server", args: "[NODE ...]", help: "print the names or addresses of nodes", run: (*Shell).cmdServer, complete: completeNodes},
 	}}
@@ -214,23 +217,97 @@ func (s *Shell) cmdClearstate(c *call) error {
 	return explain(err)
 }
 
+// fenceWait is how long "crm node fence" waits, beside the fencing-timeout of the cluster.
+const fenceWait = 60 * time.Second
+
 func (s *Shell) cmdFence(c *call) error {
-	if err := c.want(1, 1); err != nil {
-		return err
+	names, has := shadowWords(c.args, "--off", "--reboot", "--nowait")
+	switch {
+	case len(names) != 1:
+		return c.usage("name one node")
+	case has["--off"] && has["--reboot"]:
+		return c.usage("--off and --reboot exclude each other")
 	}
-	snap, err := s.load(c.ctx)
+	cl, err := s.live()
 	if err != nil {
 		return err
 	}
-	n, err := findNode(snap.Doc, c.args[0])
+	st, err := cl.State(c.ctx, false)
 	if err != nil {
+		return explain(err)
+	}
+	n, err := findNode(st.Document, names[0])
+	if err != nil {
+		return err
+	}
+	if err := fenceable(st, n.Name); err != nil {
 		return err
 	}
 	if s.interactive && !s.confirm(fmt.Sprintf("Fence %s? Everything on it ends hard", n.Name)) {
 		return nil
 	}
+	want := "true"
+	for _, op := range []string{"off", "reboot"} {
+		if has["--"+op] {
+			want = op
+		}
+	}
 	// The policy fences a node that has this attribute.
-	return s.transient(c, command.Attribute{Node: n.Name, Name: "terminate", Value: "true"})
+	if err := s.transient(c, command.Attribute{Node: n.Name, Name: "terminate", Value: want}); err != nil || has["--nowait"] {
+		return err
+	}
+	limit := fenceWait
+	if ms, err := cib.ParseInterval(cib.EffectiveProperty(st.Document, "fencing-timeout")); err == nil {
+		limit += time.Duration(ms) * time.Millisecond
+	}
+	return s.awaitFencing(c, cl, st, n.Name, limit)
+}
+
+// fenceable says why asking for a fencing would have no effect; nil = it has one.
+func fenceable(st *command.State, name string) error {
+	if !cib.IsTrue(cib.EffectiveProperty(st.Document, "fencing-enabled")) {
+		return hint(fmt.Errorf("%s cannot be fenced: fencing is off in this cluster", name), "crm configure property fencing-enabled=true, with a device")
+	}
+	devices := false
+	cib.EachResource(&st.Document.Config, func(r, _ *cib.Resource) { devices = devices || strings.EqualFold(r.Class, "stonith") })
+	if !devices {
+		return hint(fmt.Errorf("%s cannot be fenced: no fence device is configured", name), "crm configure primitive NAME stonith:AGENT ...")
+	}
+	for i := range st.Document.Status.Nodes {
+		if x := &st.Document.Status.Nodes[i]; x.Name == name && x.Join == "down" && (st.Member(name) == nil || !st.Member(name).Online) {
+			return fmt.Errorf("%s is off already, as the cluster knows it", name)
+		}
+	}
+	return nil
+}
+
+// awaitFencing waits until a fencing of the node is recorded that is newer than st.
+func (s *Shell) awaitFencing(c *call, cl *client.Client, st *command.State, name string, limit time.Duration) error {
+	giveUp := fmt.Sprintf("the cluster goes on trying; \"crm status\" shows it, \"crm node status-attr %s delete terminate\" ends it", name)
+	deadline := time.Now().Add(limit)
+	ctx, cancel := context.WithDeadline(c.ctx, deadline)
+	defer cancel()
+	for after := st.Index; ; {
+		now, err := cl.Wait(ctx, after, time.Until(deadline))
+		if err != nil {
+			if c.ctx.Err() == nil && ctx.Err() != nil {
+				return hint(fmt.Errorf("%s was not fenced within %v", name, limit), "%s", giveUp)
+			}
+			return explain(err)
+		}
+		for i := range now.Fencing {
+			f := &now.Fencing[i]
+			if f.Target != name || f.Index <= after || f.Late || f.Op == "on" {
+				continue
+			}
+			if !f.OK {
+				return hint(errors.New(fencingText(f)), "%s", giveUp)
+			}
+			s.printf("%s\n", fencingText(f))
+			return nil
+		}
+		after = now.Index
+	}
 }
 
 func (s *Shell) cmdNodeDelete(c *call) error {

@@ -118,6 +118,9 @@ func fencingText(f *command.FencingRecord) string {
 	if !f.OK {
 		text += " FAILED"
 	}
+	if f.Late {
+		text += ", told late: the cluster had ceased to wait"
+	}
 	if f.Detail != "" {
 		text += ": " + f.Detail
 	}

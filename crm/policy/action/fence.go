@@ -1,6 +1,7 @@
 package action
 
 import (
+	"cmp"
 	"strconv"
 
 	"github.com/quorate/quorate/crm/policy/model"
@@ -56,12 +57,12 @@ func firstReason(node *model.Node, reason string) {
 	}
 }
 
-// FenceAction returns the fencing of node: op is off, reboot or on (unfencing), "" the cluster's
-// fencing-action. It is made required when optional is false and the node can be fenced. The first reason
+// FenceAction returns the fencing of node: op is off, reboot or on (unfencing), "" what was asked for, or else the
+// cluster's fencing-action. It is made required when optional is false and the node can be fenced. The first reason
 // stays, except that making it required with a reason replaces it (spec/04-actions.md section 13).
 func FenceAction(c *model.Cluster, node *model.Node, op string, optional bool, reason string) *model.Action {
 	if op == "" {
-		op = c.Options.FencingAction
+		op = cmp.Or(node.FenceOp, c.Options.FencingAction)
 	}
 	key := "stonith-" + node.Name + "-" + op
 	a := c.ClusterAction(key)

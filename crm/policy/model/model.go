@@ -254,6 +254,7 @@ type Node struct {
 	Priority int32       // for priority-fencing-delay
 
 	FenceReason       string // first reason given
+	FenceOp           string // off or reboot, as who asked for fencing wants it; "" = the cluster's fencing-action
 	FenceDelayApplies bool   // fenced for lost membership (spec/02-state.md 6.4)
 
 	State  *cib.NodeState // its entry in the status section; nil = none

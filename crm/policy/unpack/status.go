@@ -253,6 +253,9 @@ func (u *unpacker) withFencing(n *model.Node, s *cib.NodeState, member int64, on
 		action.Fence(c, n, "peer failed Pacemaker membership criteria", false)
 	case terminates(n.Attributes["terminate"]): // 4
 		if member > 0 || online || s.Join != "down" {
+			if op := n.Attributes["terminate"]; op == "off" || op == "reboot" {
+				n.FenceOp = op
+			}
 			action.Fence(c, n, "fencing was requested", false)
 		}
 	case s.Expected == "" || s.Expected == "down": // 5
@@ -285,8 +288,12 @@ func (u *unpacker) unexpected(n *model.Node, member int64, online bool) {
 	}
 }
 
-// terminates reads the attribute by which users ask for fencing.
+// terminates reads the attribute by which users ask for fencing. "off" (which elsewhere means no) and "reboot"
+// are Quorate's, and name what is to be done.
 func terminates(v string) bool {
+	if v == "off" || v == "reboot" {
+		return true
+	}
 	if b, ok := values.Bool(v); ok {
 		return b
 	}
