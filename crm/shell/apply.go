@@ -1,6 +1,7 @@
 package shell
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -20,7 +21,7 @@ import (
 
 // readConfig reads a configuration in any of its forms: XML when it begins with "<", crm statements in files
 // called .crm, else TOML. Of a folder all TOML files are read as one, by name.
-func (s *Shell) readConfig(name string) (*cib.Document, error) {
+func (s *Shell) readConfig(ctx context.Context, name string) (*cib.Document, error) {
 	if st, err := os.Stat(name); err == nil && st.IsDir() {
 		files, err := filepath.Glob(filepath.Join(name, "*.toml"))
 		if err != nil {
@@ -33,7 +34,7 @@ func (s *Shell) readConfig(name string) (*cib.Document, error) {
 		out := &cib.Document{}
 		from := make(map[string]string)
 		for _, f := range files {
-			doc, err := s.readConfig(f)
+			doc, err := s.readConfig(ctx, f)
 			if err != nil {
 				return nil, err
 			}
@@ -72,7 +73,7 @@ func (s *Shell) readConfig(name string) (*cib.Document, error) {
 		}
 		return w.doc, nil
 	}
-	doc, err := cibtoml.Read(data, cibtoml.Options{})
+	doc, err := cibtoml.Read(data, s.tomlOptions(ctx))
 	if err != nil {
 		var list cibtoml.Errors
 		if errors.As(err, &list) {
@@ -114,7 +115,7 @@ func (s *Shell) asWritten(now *editor.Snapshot, file *cib.Document, name string)
 		o, ok := cib.FindObject(&again.Config, c.Kind, c.ID)
 		return ok && o.Equal(c.Object)
 	})
-	out, err := cib.Apply(now.Doc, changes)
+	out, err := cib.Apply(cib.WithoutPositions(now.Doc), changes) // places are those of the file
 	if err != nil {
 		return want
 	}
@@ -130,11 +131,11 @@ func reread(doc *cib.Document, name string) *cib.Document {
 		}
 		return w.doc
 	}
-	data, err := cibtoml.Write(doc)
+	data, err := cibtoml.Write(doc, cibtoml.Options{})
 	if err != nil {
 		return nil
 	}
-	again, err := cibtoml.Read(data, cibtoml.Options{})
+	again, err := cibtoml.Read(data, cibtoml.Options{AllowPlain: true})
 	if err != nil {
 		return nil
 	}
@@ -239,7 +240,7 @@ func (s *Shell) cmdExport(c *call) error {
 	case "crm":
 		text = cibcrm.Print(&snap.Doc.Config, cibcrm.PrintOptions{})
 	default:
-		data, err := cibtoml.Write(snap.Doc)
+		data, err := cibtoml.Write(snap.Doc, s.tomlOptions(c.ctx))
 		if err != nil {
 			return err
 		}

@@ -147,7 +147,7 @@ func (s *Shell) cmdInit(c *call) error {
 	}
 	req := api.InitRequest{Cluster: j.name, Node: j.node, Links: j.links, Witness: j.witness}
 	if j.config != "" {
-		doc, err := s.readConfig(j.config)
+		doc, err := s.readConfig(c.ctx, j.config)
 		if err != nil {
 			return err
 		}

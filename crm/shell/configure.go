@@ -319,7 +319,7 @@ func (s *Shell) cmdShow(c *call) error {
 		return err
 	}
 	if len(c.args) == 1 && c.args[0] == "toml" {
-		data, err := cibtoml.Write(w.doc)
+		data, err := cibtoml.Write(w.doc, s.tomlOptions(c.ctx))
 		if err != nil {
 			return err
 		}

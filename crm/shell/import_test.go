@@ -61,3 +61,56 @@ func TestExport_For(t *testing.T) {
 	o.refusedOffline("--for is for the XML of Pacemaker", "export", "toml", "--for", "2.1")
 	o.refusedOffline("--for needs a release of Pacemaker", "export", "xml", "--for")
 }
+
+// TestPlan_Private checks what an agent says of its parameters when a TOML file is planned: a private one must be a
+// reference unless the resource insists, and problems come with their place.
+func TestPlan_Private(t *testing.T) {
+	t.Parallel()
+	o := newOffline(t)
+	dir := filepath.Join(o.env["OCF_ROOT"], "resource.d", "test")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	const agent = `#!/bin/sh
+cat <<END
+<?xml version="1.0"?>
+<resource-agent name="Pin"><version>1.1</version><longdesc lang="en">x</longdesc><shortdesc lang="en">y</shortdesc>
+<parameters><parameter name="pin" private="1"><longdesc lang="en">z</longdesc><shortdesc lang="en">z</shortdesc><content type="string"/></parameter></parameters>
+<actions><action name="start" timeout="20s"/><action name="stop" timeout="30s"/><action name="meta-data" timeout="5s"/></actions></resource-agent>
+END
+`
+	if err := os.WriteFile(filepath.Join(dir, "Pin"), []byte(agent), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "site.toml")
+	write := func(body string) {
+		t.Helper()
+		exported := o.must("export", "toml")
+		if err := os.WriteFile(file, []byte("[primitives.p]\nagent = \"ocf:test:Pin\"\n"+body+"\n"+exported), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(`params = { pin = "1234" }`)
+	o.refusedOffline("site.toml:3:12: primitives.p.params.pin: a password or key must not stand in the configuration", "plan", file)
+	write("insecure-plain = [\"pin\"]\nparams = { pin = \"1234\", pine = 1 }\nop.start = { interval = 0, timeout = \"1s\" }")
+	got := o.must("plan", file)
+	for _, want := range []string{
+		"site.toml:4:12: primitive p: the value of pin is a password or key and stands in the open",
+		"site.toml:4:26: primitive p: agent ocf:test:Pin has no parameter \"pine\"; did you mean \"pin\"?",
+		"site.toml:5:1: primitive p: the timeout 1s of start is shorter than the 20s that the agent advises",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("plan does not say %q:\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "cib-bootstrap-options") {
+		t.Errorf("the older name of an option counts as a change:\n%s", got)
+	}
+	o.must("apply", "--yes", file)
+	if got := o.must("plan", file); got != "Nothing to change.\n" {
+		t.Errorf("plan of what was applied:\n%s", got)
+	}
+	if got := o.must("export", "toml"); !strings.Contains(got, `insecure-plain = ["pin"]`) {
+		t.Errorf("the export cannot be read again:\n%s", got)
+	}
+}

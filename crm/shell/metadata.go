@@ -14,6 +14,7 @@ import (
 	"github.com/quorate/quorate/agents"
 	"github.com/quorate/quorate/crm/api/editor"
 	"github.com/quorate/quorate/crm/cib"
+	"github.com/quorate/quorate/crm/cib/cibtoml"
 	"github.com/quorate/quorate/crm/verify"
 )
 
@@ -55,6 +56,21 @@ func (s *Shell) fetchMetadata(ctx context.Context, name string) (*agents.Metadat
 		return nil, err
 	}
 	return agents.ParseMetadata(text)
+}
+
+// tomlOptions make parameters that agents' metadata marks private secrets, besides those whose names say so.
+func (s *Shell) tomlOptions(ctx context.Context) cibtoml.Options {
+	return cibtoml.Options{Secret: func(r *cib.Resource, parameter string) bool {
+		if cib.SecretName(parameter) {
+			return true
+		}
+		agent := verify.AgentName(r)
+		if agent == "" {
+			return false
+		}
+		meta, err := s.metadata(ctx, agent)
+		return err == nil && verify.Private(meta, parameter)
+	}}
 }
 
 // metadataText returns the metadata of an agent as XML.

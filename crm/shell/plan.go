@@ -327,7 +327,7 @@ func (s *Shell) printList(title, mark string, lines []string) {
 
 // planFile works out what applying a file or a folder would do.
 func (s *Shell) planFile(ctx context.Context, name string) (*plan, error) {
-	file, err := s.readConfig(name)
+	file, err := s.readConfig(ctx, name)
 	if err != nil {
 		return nil, err
 	}

@@ -97,7 +97,7 @@ func (s *Shell) cmdDiffRevisions(c *call) error {
 		}
 		return s.cmdDiffRevisions(&call{ctx: c.ctx, cmd: c.cmd, args: []string{fmt.Sprint(list[len(list)-2].Index), fmt.Sprint(list[len(list)-1].Index)}})
 	case len(c.args) == 1 && !isRevision(c.args[0]):
-		file, err := s.readConfig(c.args[0])
+		file, err := s.readConfig(c.ctx, c.args[0])
 		if err != nil {
 			return err
 		}

@@ -38,6 +38,7 @@ type setForm struct {
 	id     string                   // of the first set, by default
 	option func(string) *cib.Option // the names that the short form takes; nil = all
 	secret bool                     // values may be references to secrets
+	of     *cib.Resource            // whose parameters they are; of secrets only
 	plain  map[string]bool          // secret names whose value may stand in the open
 	where  string                   // of the object, for messages
 }
@@ -252,7 +253,7 @@ func (c *codec) attribute(n *node, name string, f setForm) (string, bool) {
 		c.errorAt(n, name, "write it as a table, such as { file = \"...\" }", "a text that starts with \"ref:\" is a reference")
 		return "", false
 	}
-	if f.secret && c.options.secret(name) && !f.plain[name] && text != "" {
+	if f.secret && c.options.secret(f.of, name) && !f.plain[name] && text != "" {
 		c.errorAt(n, name, "put the value into a file and write { file = \"/etc/quorate/secrets/NAME\" }, or name the parameter in insecure-plain", "a password or key must not stand in the configuration")
 		return "", false
 	}

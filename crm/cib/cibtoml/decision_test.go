@@ -45,7 +45,7 @@ func TestCorpus_SameDecision(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			text, err := cibtoml.Write(doc)
+			text, err := cibtoml.Write(doc, cibtoml.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}

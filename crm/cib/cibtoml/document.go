@@ -9,21 +9,22 @@ import (
 	"github.com/quorate/quorate/crm/cib"
 )
 
-// Options are options of reading.
+// Options are options of reading and writing.
 type Options struct {
-	// Secret says that a parameter holds a password or key, so that its value must be a reference; nil =
-	// cib.SecretName. Callers who know agents' metadata add what it marks private.
-	Secret func(parameter string) bool
+	// Secret says that a parameter of a primitive or template holds a password or key, so that its value must be a
+	// reference unless the resource names it in insecure-plain; nil = cib.SecretName. Callers who know agents'
+	// metadata add what it marks private. Of the resource no more than id and agent can be relied on.
+	Secret func(r *cib.Resource, parameter string) bool
 	// AllowPlain takes passwords and keys in the open, as if every one were named in insecure-plain.
 	AllowPlain bool
 }
 
-func (o *Options) secret(name string) bool {
+func (o *Options) secret(r *cib.Resource, name string) bool {
 	if o.AllowPlain {
 		return false
 	}
 	if o.Secret != nil {
-		return o.Secret(name)
+		return o.Secret(r, name)
 	}
 	return cib.SecretName(name)
 }
@@ -79,9 +80,9 @@ func byPosition(a, b cib.Pos) int {
 // cib.Canonical). Reading it gives the same configuration, but for the order of cluster properties and of the
 // parameters of fence devices, which means nothing. An error names what TOML cannot say, such as two
 // resources of one id.
-func Write(doc *cib.Document) ([]byte, error) {
+func Write(doc *cib.Document, o Options) ([]byte, error) {
 	canonical := cib.Canonical(doc)
-	r := &run{}
+	r := &run{options: o}
 	d := documentCodec{codec: &codec{run: r, n: newTable()}, config: &canonical.Config}
 	if s, ok := cib.ParseSchema(doc.Head.ValidateWith); ok && s.Before(cib.Schema{Major: 3}) {
 		root := newTable()

@@ -72,7 +72,7 @@ func TestMutated_RoundTrip(t *testing.T) {
 				x.NoValue = x.NoValue && x.Value == ""
 			}
 		}
-		text, err := Write(doc)
+		text, err := Write(doc, Options{})
 		if err != nil {
 			return
 		}

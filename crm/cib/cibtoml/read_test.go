@@ -156,16 +156,24 @@ func TestRead_Secrets(t *testing.T) {
 	if pairs[0].Value != "x" || pairs[1].Value != "ref:env:T" {
 		t.Errorf("pairs = %v", pairs)
 	}
-	if out, err := Write(doc); err != nil || string(out) != text {
+	if out, err := Write(doc, Options{}); err != nil || string(out) != text {
 		t.Errorf("Write() = %q, %v, want %q", out, err, text)
 	}
-	const literal = "[primitives.a]\nagent = \"lsb:x\"\nparams = { pin = \"1\", password = \"x\" }\n"
+	const literal = "[primitives.a]\nagent = \"lsb:x\"\nparams = { pin = 1, password = \"x\" }\n"
 	if _, err := Read([]byte(literal), Options{AllowPlain: true}); err != nil {
 		t.Errorf("AllowPlain: %v", err)
 	}
-	secret := func(name string) bool { return name == "pin" }
+	secret := func(r *cib.Resource, name string) bool { return r.ID == "a" && r.Type == "x" && name == "pin" }
 	if _, err := Read([]byte(literal), Options{Secret: secret}); err == nil || !strings.Contains(err.Error(), "params.pin") || strings.Contains(err.Error(), "params.password") {
 		t.Errorf("Secret: %v", err)
+	}
+	// What is written in the open is named, so that it can be read again.
+	const insisted = "[primitives.a]\nagent = \"lsb:x\"\ninsecure-plain = [\"pin\"]\nparams = { pin = 1, password = \"x\" }\n"
+	if doc, err = Read([]byte(insisted), Options{Secret: secret}); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := Write(doc, Options{Secret: secret}); err != nil || string(out) != insisted {
+		t.Errorf("Write() = %q, %v, want %q", out, err, insisted)
 	}
 }
 
@@ -185,7 +193,7 @@ func TestWrite_Refuses(t *testing.T) {
 		{"attribute twice", cib.Configuration{Nodes: []cib.Node{{Name: "a", Extra: []cib.Attr{{Name: "x"}, {Name: "x"}}}}}, "attribute \"x\" is given twice"},
 		{"link twice", cib.Configuration{Nodes: []cib.Node{{Name: "a", Links: []cib.NodeLink{{Link: "x"}, {Link: "x"}}}}}, "link \"x\" is given twice"},
 	} {
-		if out, err := Write(&cib.Document{Config: c.config}); err == nil || !strings.Contains(err.Error(), c.want) {
+		if out, err := Write(&cib.Document{Config: c.config}, Options{}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: Write() = %q, %v, want %q", c.name, out, err, c.want)
 		}
 	}
@@ -220,7 +228,7 @@ func FuzzRead(f *testing.F) {
 			}
 			return
 		}
-		text, err := Write(doc)
+		text, err := Write(doc, Options{})
 		if err != nil {
 			return
 		}

@@ -84,7 +84,7 @@ func (c *codec) resource(table string, r *cib.Resource, members *[]string) {
 	for _, name := range names {
 		plain[name] = true
 	}
-	params := setForm{id: madeID(r.ID, "instance_attributes"), secret: true, plain: plain, where: r.ID}
+	params := setForm{id: madeID(r.ID, "instance_attributes"), secret: true, of: r, plain: plain, where: r.ID}
 	if table == "fencing" {
 		c.targets(r, params)
 	} else {
@@ -109,7 +109,7 @@ func (c *codec) literals(r *cib.Resource) []string {
 				if badReference(p.Value) {
 					c.refuse("resource %s: the value of %s starts with \"ref:\" but is no reference to a secret that is known; expected ref:KIND:... with %s", r.ID, name, strings.Join(secretKinds, ", "))
 				}
-				if p.Value != "" && !strings.HasPrefix(p.Value, "ref:") && c.options.secret(name) && !slices.Contains(out, name) {
+				if p.Value != "" && !strings.HasPrefix(p.Value, "ref:") && c.options.secret(r, name) && !slices.Contains(out, name) {
 					out = append(out, name)
 				}
 			}

@@ -35,7 +35,7 @@ func sameForm(doc *cib.Document) *cib.Configuration {
 // roundTrip writes doc as TOML, reads it, and writes it again.
 func roundTrip(t *testing.T, doc *cib.Document) []byte {
 	t.Helper()
-	text, err := Write(doc)
+	text, err := Write(doc, Options{})
 	if err != nil {
 		t.Fatalf("Write: %v", err)
 	}
@@ -46,7 +46,7 @@ func roundTrip(t *testing.T, doc *cib.Document) []byte {
 	if want, got := sameForm(doc), sameForm(again); !reflect.DeepEqual(got, want) {
 		t.Fatalf("Read(Write(doc)) differs: %s\n%s", difference(reflect.ValueOf(*want), reflect.ValueOf(*got), "config"), text)
 	}
-	if twice, err := Write(again); err != nil || !bytes.Equal(twice, text) {
+	if twice, err := Write(again, Options{}); err != nil || !bytes.Equal(twice, text) {
 		t.Fatalf("Write(Read(Write(doc))) differs from Write(doc) (%v):\n%s\n----\n%s", err, twice, text)
 	}
 	return text
