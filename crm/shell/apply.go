@@ -308,6 +308,6 @@ func (s *Shell) cmdImport(c *call) error {
 	if err := s.store(c.ctx, base, changes, message, s.opts.force); err != nil {
 		return err
 	}
-	s.printf("Imported: %d objects changed.\n", len(changes))
+	s.printf("Imported: %s.\n", counted(len(changes)))
 	return nil
 }

@@ -315,6 +315,14 @@ func (s *Shell) printPlan(p *plan) {
 	s.printf("\nPlan %s\n", p.ID)
 }
 
+// counted says how many objects a change has.
+func counted(n int) string {
+	if n == 1 {
+		return "1 object changed"
+	}
+	return fmt.Sprintf("%d objects changed", n)
+}
+
 func (s *Shell) printList(title, mark string, lines []string) {
 	if len(lines) == 0 {
 		return
@@ -534,7 +542,8 @@ func (s *Shell) carryOut(c *call, p *plan, o *planOptions, command string) error
 			return nil
 		}
 	default:
-		return hint(fmt.Errorf("%s asks before it changes anything, and nobody is there to answer", c.cmd.name), "%s --yes, or %s --plan %s when that is the plan you saw", command, command, p.ID)
+		s.printPlan(p)
+		return hint(fmt.Errorf("%s asks before it changes anything, and nobody is there to answer", c.cmd.name), "%s --yes, or %s --plan %s, which refuses when the plan is another one by then", command, command, p.ID)
 	}
 	if o.message == "" {
 		o.message = "crm " + c.cmd.name + " " + p.Source
@@ -542,7 +551,7 @@ func (s *Shell) carryOut(c *call, p *plan, o *planOptions, command string) error
 	if err := s.store(c.ctx, p.base, p.changes, o.message, s.opts.force); err != nil {
 		return err
 	}
-	s.printf("Applied: %d objects changed.\n", len(p.changes))
+	s.printf("Applied: %s.\n", counted(len(p.changes)))
 	if s.opts.wait {
 		return s.waitIdle(c.ctx, 0)
 	}
