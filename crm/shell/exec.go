@@ -143,3 +143,27 @@ func systemctl(ctx context.Context, verb string) error {
 
 // writeNew writes a file that is made when it does not exist.
 func writeNew(name, text string) error { return os.WriteFile(name, []byte(text), 0o600) }
+
+// journal returns the log of the daemon on this node.
+func journal(ctx context.Context, from, to time.Time) ([]byte, error) {
+	program, err := exec.LookPath("journalctl")
+	if err != nil {
+		return nil, errors.New("this machine has no journalctl")
+	}
+	args := []string{"--no-pager", "-q", "-o", "short-iso-precise", "-u", "quorated", "-n", "20000"}
+	for _, limit := range []struct {
+		name string
+		at   time.Time
+	}{{"--since", from}, {"--until", to}} {
+		if !limit.at.IsZero() {
+			args = append(args, limit.name, limit.at.Format(time.DateTime))
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*metadataTime)
+	defer cancel()
+	out, err := bounded(exec.CommandContext(ctx, program, args...))
+	if err != nil {
+		return nil, fmt.Errorf("journalctl: %w", err)
+	}
+	return out, nil
+}

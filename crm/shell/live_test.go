@@ -86,6 +86,9 @@ func (c *cluster) now() *command.State { c.mu.Lock(); defer c.mu.Unlock(); retur
 func (c *cluster) propose(e *command.Entry) (uint64, command.Outcome) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if e.Time == 0 {
+		e.Time = time.Now().UnixMilli() // as the daemon does
+	}
 	data, err := e.Encode()
 	if err != nil {
 		return 0, command.Outcome{Err: err}

@@ -3,7 +3,6 @@ package shell
 import (
 	"fmt"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 
@@ -39,69 +38,6 @@ func (s *Shell) setProperty(c *call, name, value string) error {
 		cib.SetValue(&doc.Config, &one, "", name, value)
 		return nil
 	})
-}
-
-func historyLevel() *level {
-	return &level{name: "history", help: "What happened: recorded operations, fencing, and changes of the configuration.", commands: []*row{
-		{name: "events", aliases: []string{"log"}, args: "[NUMBER]", help: "list the newest operations, fencings and changes in order of time", run: (*Shell).cmdEvents},
-		{name: "decisions", args: "[NUMBER]", example: "decisions 50", help: "list what this node decided as leader; - marks those of which \"crm explain --at\" has no input any more", run: (*Shell).cmdDecisions},
-		{name: "fencing", help: "list fencings: who, by what, with which result", run: (*Shell).cmdFencingHistory},
-		{name: "resource", args: "RESOURCE [NODE]", help: "list the recorded operations of a resource", run: (*Shell).cmdOperations, complete: completeResources},
-		{name: "revisions", args: "[NUMBER]", help: "list changes of the configuration", run: (*Shell).cmdRevisions},
-	}}
-}
-
-// event is one line of the history.
-type event struct {
-	at   int64 // milliseconds since 1970
-	text string
-}
-
-func (s *Shell) cmdEvents(c *call) error {
-	if err := c.want(0, 1); err != nil {
-		return err
-	}
-	most := 50
-	if len(c.args) == 1 {
-		if _, err := fmt.Sscanf(c.args[0], "%d", &most); err != nil || most < 1 {
-			return c.usage("%q is no number", c.args[0])
-		}
-	}
-	snap, err := s.load(c.ctx)
-	if err != nil {
-		return err
-	}
-	var list []event
-	for i := range snap.Doc.Status.Nodes {
-		n := &snap.Doc.Status.Nodes[i]
-		for j := range n.History {
-			h := &n.History[j]
-			for k := range h.Operations {
-				o := &h.Operations[k]
-				if o.LastRCChange <= 0 {
-					continue
-				}
-				text := fmt.Sprintf("%s of %s on %s: rc=%d", o.Operation, h.ID, n.Name, o.RC)
-				if o.ExitReason != "" {
-					text += " (" + o.ExitReason + ")"
-				}
-				list = append(list, event{o.LastRCChange * 1000, text})
-			}
-		}
-	}
-	if snap.State != nil {
-		for _, f := range snap.State.Fencing {
-			list = append(list, event{f.Ended, fencingText(&f)})
-		}
-		for _, ch := range snap.State.Changes {
-			list = append(list, event{ch.Time, fmt.Sprintf("configuration changed by %s: %s %s", ch.Actor, strings.Join(ch.Objects, ", "), ch.Message)})
-		}
-	}
-	sort.SliceStable(list, func(i, j int) bool { return list[i].at < list[j].at })
-	for _, e := range list[max(0, len(list)-most):] {
-		s.printf("%s %s\n", time.UnixMilli(e.at).Format(time.DateTime), strings.TrimSpace(e.text))
-	}
-	return nil
 }
 
 func fencingText(f *command.FencingRecord) string {

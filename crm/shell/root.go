@@ -34,6 +34,7 @@ func root() *level {
 			help:    "say why a resource is where it is, or with NODE why it is or is not there: now, at a past decision, or what if", run: (*Shell).cmdExplain, complete: completeResources},
 		{name: "simulate", args: "[--at TIME|DECISION] [--if CHANGE]... [--graph FILE.dot|svg|json|xml] [OPTION of crm_simulate]...", example: "crm simulate --if 'node alpha lost' --graph plan.svg",
 			help: "show what the cluster would do, and what would become of it; without an option, all of it (--simulate)", run: (*Shell).cmdPredict},
+		{name: "report", args: "[-f FROM] [-t TO] [NAME]", example: "crm report -f 2h /tmp/incident", help: "pack configuration, status, history and this node's log into NAME.tar.gz", run: (*Shell).cmdReport},
 		{name: "wait", args: "[--timeout TIME]", example: "crm wait --timeout 60s", help: "wait until the cluster has nothing more to do", run: (*Shell).cmdWait},
 	}}
 }

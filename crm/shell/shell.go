@@ -42,6 +42,7 @@ type Shell struct {
 	levels    []*level // from the root to the present one
 	backend   editor.Backend
 	shadow    string    // the shadow in use; "" = none
+	window    window    // of time and events that the level history shows
 	word      string    // at the cursor, while it is completed
 	filledIn  string    // the filled-in template that the level template means; "" = none
 	temporary string    // a shadow that ends with this run; "" = none

@@ -18,16 +18,22 @@ const (
 
 // traced returns the OCF primitives in a resource.
 func traced(r *cib.Resource) ([]*cib.Resource, error) {
-	var out []*cib.Resource
-	cib.EachResource(&cib.Configuration{Resources: []*cib.Resource{r}}, func(x, _ *cib.Resource) {
-		if x.Kind == cib.Primitive && (x.Class == "ocf" || x.Template != "") {
-			out = append(out, x)
-		}
-	})
+	out := slices.DeleteFunc(within(r), func(x *cib.Resource) bool { return x.Class != "ocf" && x.Template == "" })
 	if len(out) == 0 {
 		return nil, fmt.Errorf("%s has no OCF agent: only those can be traced", r.ID)
 	}
 	return out, nil
+}
+
+// within returns the primitives that a resource is or holds.
+func within(r *cib.Resource) []*cib.Resource {
+	var out []*cib.Resource
+	cib.EachResource(&cib.Configuration{Resources: []*cib.Resource{r}}, func(x, _ *cib.Resource) {
+		if x.Kind == cib.Primitive {
+			out = append(out, x)
+		}
+	})
+	return out
 }
 
 // findOperation returns the operation of a primitive; interval "" is any.
