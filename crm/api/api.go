@@ -38,6 +38,7 @@ const (
 	PathPropose  = "/v1/propose"
 	PathToken    = "/v1/token"
 	PathStop     = "/v1/stop"
+	PathRecover  = "/v1/recover"
 	PathInit     = "/v1/init"
 	PathJoin     = "/v1/join"
 	PathMetadata = "/v1/agents/metadata"
@@ -55,6 +56,7 @@ var Endpoints = []Endpoint{
 	{http.MethodPost, PathPropose, "", "propose a log entry; the verb is the entry's"},
 	{http.MethodPost, PathToken, acl.TokenIssue, "issue a join token"},
 	{http.MethodPost, PathStop, acl.MemberStop, "leave in order and stop this node"},
+	{http.MethodPost, PathRecover, acl.FenceConfirm, "go on as the only voter; the named nodes are off"},
 	{http.MethodPost, PathInit, acl.ClusterInit, "make a new cluster with this node"},
 	{http.MethodPost, PathJoin, acl.ClusterInit, "join a cluster with a token"},
 	{http.MethodGet, PathMetadata, acl.AgentRead, "metadata of an agent, ?agent=class:provider:type"},
@@ -130,6 +132,11 @@ type InitRequest struct {
 	Witness bool   `json:"witness,omitempty"`
 }
 
+// RecoverRequest has a node go on without a majority.
+type RecoverRequest struct {
+	Dead []string `json:"dead"` // all voters that are away; the caller vouches that they are off
+}
+
 // JoinRequest joins a cluster.
 type JoinRequest struct {
 	Token   string `json:"token"`
@@ -166,28 +173,30 @@ const (
 
 // Local is what one node sees of itself and the others.
 type Local struct {
-	Version     string    `json:"version"`
-	Node        string    `json:"node"`
-	ClusterID   string    `json:"cluster_id,omitempty"`
-	Cluster     string    `json:"cluster,omitempty"`
-	Started     time.Time `json:"started"`
-	RaftID      uint64    `json:"raft_id,omitempty"`
-	Term        uint64    `json:"term,omitempty"`
-	Leader      string    `json:"leader,omitempty"`
-	Role        string    `json:"role,omitempty"` // leader, voter, learner
-	Quorate     bool      `json:"quorate"`
-	Applied     uint64    `json:"applied,omitempty"`
-	Committed   uint64    `json:"committed,omitempty"`
-	Idle        bool      `json:"idle"` // leader only: nothing to do and nothing under way
-	Alone       bool      `json:"alone,omitempty"`
-	Voters      []string  `json:"voters,omitempty"`
-	Learners    []string  `json:"learners,omitempty"`
-	Peers       []Peer    `json:"peers,omitempty"`
-	Matrix      []Row     `json:"matrix,omitempty"` // who hears whom
-	Decision    string    `json:"decision_failure,omitempty"`
-	Warnings    []string  `json:"warnings,omitempty"`
-	PendingRuns int       `json:"pending_runs,omitempty"`
-	Health      *Health   `json:"health,omitempty"`
+	Version   string    `json:"version"`
+	Node      string    `json:"node"`
+	ClusterID string    `json:"cluster_id,omitempty"`
+	Cluster   string    `json:"cluster,omitempty"`
+	Started   time.Time `json:"started"`
+	RaftID    uint64    `json:"raft_id,omitempty"`
+	Term      uint64    `json:"term,omitempty"`
+	Leader    string    `json:"leader,omitempty"`
+	Role      string    `json:"role,omitempty"` // leader, voter, learner
+	Quorate   bool      `json:"quorate"`
+	// Waits says what the node waits for without quorum, and what can be done.
+	Waits       string   `json:"waits,omitempty"`
+	Applied     uint64   `json:"applied,omitempty"`
+	Committed   uint64   `json:"committed,omitempty"`
+	Idle        bool     `json:"idle"` // leader only: nothing to do and nothing under way
+	Alone       bool     `json:"alone,omitempty"`
+	Voters      []string `json:"voters,omitempty"`
+	Learners    []string `json:"learners,omitempty"`
+	Peers       []Peer   `json:"peers,omitempty"`
+	Matrix      []Row    `json:"matrix,omitempty"` // who hears whom
+	Decision    string   `json:"decision_failure,omitempty"`
+	Warnings    []string `json:"warnings,omitempty"`
+	PendingRuns int      `json:"pending_runs,omitempty"`
+	Health      *Health  `json:"health,omitempty"`
 }
 
 // Health is what a node in a cluster says of its keys and its disk. What is wrong with them is in Local.Warnings.

@@ -314,6 +314,13 @@ func (p *process) backend() server.Backend {
 			}
 			return b.Stop(ctx)
 		},
+		Recover: func(ctx context.Context, r api.RecoverRequest, actor string) error {
+			b, err := with()
+			if err != nil {
+				return err
+			}
+			return b.Recover(ctx, r, actor)
+		},
 		Init: func(ctx context.Context, r api.InitRequest) error {
 			return p.found(ctx, "cluster-made", map[string]any{"name": r.Node, "cluster": r.Cluster}, func() error { return initCluster(p.paths, r, time.Now()) })
 		},

@@ -346,8 +346,9 @@ func (d *instance) backend() server.Backend {
 				return ctx.Err()
 			}
 		},
-		Init: func(context.Context, api.InitRequest) error { return alreadyMember(d.name) },
-		Join: func(context.Context, api.JoinRequest) error { return alreadyMember(d.name) },
+		Recover: d.recover,
+		Init:    func(context.Context, api.InitRequest) error { return alreadyMember(d.name) },
+		Join:    func(context.Context, api.JoinRequest) error { return alreadyMember(d.name) },
 		Metadata: func(ctx context.Context, agent string) ([]byte, error) {
 			ref, err := agents.ParseRef(agent)
 			if err != nil {
@@ -420,6 +421,34 @@ func (d *instance) leaderName(s *command.State) string {
 	return ""
 }
 
+// recover has this node go on as the only voter.
+func (d *instance) recover(ctx context.Context, r api.RecoverRequest, actor string) error {
+	err := errNotMember
+	done := make(chan struct{})
+	if !d.loop.post(func() {
+		defer close(done)
+		err = d.loop.n.Recover(d.loop.now(), time.Now(), r.Dead, actor)
+	}) {
+		return server.ErrNoQuorum
+	}
+	select {
+	case <-done:
+	case <-d.loop.quit:
+		return server.ErrNoQuorum
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	data := map[string]any{"actor": actor, "dead": r.Dead}
+	if err != nil {
+		data["refused"] = err.Error()
+	}
+	d.note("recover", data)
+	if err != nil {
+		return &server.StateError{Message: err.Error(), Hint: `see "crm cluster status"`}
+	}
+	return nil
+}
+
 // local tells what this node sees.
 func (d *instance) local() api.Local {
 	out := api.Local{Version: version.Version, Node: d.name, ClusterID: string(d.id.Cluster), Started: d.started.UTC()}
@@ -433,7 +462,7 @@ func (d *instance) local() api.Local {
 		if m := s.MemberByRaftID(uint64(role.Leader)); m != nil {
 			out.Leader = m.Name
 		}
-		out.Quorate = role.Leader != 0
+		out.Quorate, out.Waits = n.Quorate(), n.Waits()
 		out.Alone, out.PendingRuns = n.Alone(), n.Busy()
 		conf := n.Members()
 		out.Role = "learner"

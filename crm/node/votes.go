@@ -29,7 +29,6 @@ type votes struct {
 	trouble string             // why the last order came to nothing
 	taking  bool               // the replica is becoming the only voter
 	goBy    membership.Instant // when this node leaves without having given up its vote
-	told    bool               // an administrator vouches for those that are away
 }
 
 // proof says that a voter was switched off.
@@ -78,7 +77,7 @@ func (v *votes) update() {
 		}
 	}
 	v.seenAll = v.seenAll || all && v.n.con.fresh && slices.Contains(conf.Voters, in.Self)
-	in.SeenAll, in.Told = v.seenAll, v.told
+	in.SeenAll = v.seenAll
 	was := v.decision.Reason
 	v.decision = quorum.Decide(quorum.Config{Voters: conf.Voters}, in)
 	if len(conf.Outgoing) > 0 && v.decision.Quorate {
@@ -104,7 +103,7 @@ func (v *votes) majority() bool { return v.decision.Reason == quorum.Majority }
 // present one: entries may have been committed by voters that are gone. Only who was the whole itself misses none.
 func (v *votes) reconfigured() {
 	sole := len(v.conf.Voters) == 1 && v.conf.Voters[0] == v.n.cfg.RaftID && len(v.conf.Outgoing) == 0
-	v.seenAll, v.told = sole, false
+	v.seenAll = sole
 	v.n.con.stale()
 	v.update()
 }
@@ -182,7 +181,7 @@ func (v *votes) candidates() []quorum.Candidate {
 		if mem.Name == v.n.cfg.Name {
 			c.Present, c.CaughtUp, c.Steady = true, true, v.n.now.Sub(v.n.mem.began)
 		} else if p, ok := view.Member(membership.NodeID(mem.NodeID)); ok {
-			c.Barred = c.Barred || away(&p) && (few || !slices.Contains(v.conf.Voters, c.ID))
+			c.Barred = c.Barred || leaves(&p) && (few || !slices.Contains(v.conf.Voters, c.ID))
 			c.Present = here(p.State)
 			c.CaughtUp = mem.Online && p.State == membership.Reachable && p.Applied+caughtUpEntries >= v.n.con.rep.Applied()
 			c.Steady, c.Losses = v.n.now.Sub(p.Since), p.Losses
@@ -202,8 +201,8 @@ func configured(s *command.State, name string) *cib.Node {
 	return nil
 }
 
-// away reports whether a member leaves in order, or has left.
-func away(p *membership.NodeView) bool { return p.Leaving || p.State == membership.Left }
+// leaves reports whether a member leaves in order, or has left.
+func leaves(p *membership.NodeView) bool { return p.Leaving || p.State == membership.Left }
 
 // few reports whether the voters that stay are no majority: then those that leave in order, or have left, give up their
 // votes, so that those that stay are the whole. Otherwise they keep them for when they are back.
@@ -211,7 +210,7 @@ func (v *votes) few(view *membership.View) bool {
 	stay := 0
 	for _, id := range v.conf.Voters {
 		p, ok := view.Member(v.n.mem.nodeID(id))
-		if id == v.n.cfg.RaftID && !v.n.leaving || ok && here(p.State) && !away(&p) {
+		if id == v.n.cfg.RaftID && !v.n.leaving || ok && here(p.State) && !leaves(&p) {
 			stay++
 		}
 	}
@@ -231,7 +230,7 @@ func (v *votes) mayGo() bool {
 		v.goBy = v.n.now.Add(leaveWait)
 	}
 	// Whoever stays has to take the vote; without anybody there is nothing to wait for.
-	return v.n.now >= v.goBy || !slices.ContainsFunc(view.Members, func(p membership.NodeView) bool { return here(p.State) && !away(&p) })
+	return v.n.now >= v.goBy || !slices.ContainsFunc(view.Members, func(p membership.NodeView) bool { return here(p.State) && !leaves(&p) })
 }
 
 // act lets one of two voters settle the loss of the other.

@@ -29,6 +29,7 @@ func clusterLevel() *level {
 		{name: "status", help: "show this node's view: leader, quorum, members, links", run: (*Shell).cmdClusterStatus},
 		{name: "health", help: "check members, links, quorum, clocks, certificates and disk; the exit code says whether all is well", run: (*Shell).cmdHealth},
 		{name: "remove", args: "NODE", example: "crm cluster remove gamma", help: "remove a node from the cluster for good", run: (*Shell).cmdRemove},
+		{name: "recover", args: "NODE ...", example: "crm cluster recover beta", help: "without a majority: go on with this node alone; NODEs are all voters that are away, and you vouch that they are off", run: (*Shell).cmdRecover},
 		{name: "leave", help: "remove this node from the cluster and stop its daemon", run: (*Shell).cmdLeave},
 		{name: "wait_for_startup", aliases: []string{"wait-for-startup"}, args: "[SECONDS]", help: "wait until the cluster answers and has quorum", run: (*Shell).cmdWaitStartup},
 		{name: "name", help: "print the name of the cluster", run: (*Shell).cmdClusterName},
@@ -359,6 +360,9 @@ func (s *Shell) cmdClusterStatus(c *call) error {
 		return nil
 	}
 	s.printf("Cluster:  %s\nNode:     %s (%s)\nLeader:   %s\nQuorum:   %s\nVoters:   %s\n", l.Cluster, l.Node, orNone(l.Role), orNone(l.Leader), yesNo(l.Quorate), orNone(strings.Join(l.Voters, " ")))
+	if l.Waits != "" {
+		s.printf("Waits:    %s\n", l.Waits)
+	}
 	if len(l.Learners) > 0 {
 		s.printf("Learners: %s\n", strings.Join(l.Learners, " "))
 	}
@@ -402,7 +406,7 @@ func (s *Shell) cmdHealth(c *call) error {
 		return errors.New("this node is in no cluster")
 	}
 	if !l.Quorate {
-		bad = append(bad, errors.New("there is no quorum: nothing is started or promoted"))
+		bad = append(bad, fmt.Errorf("there is no quorum, so nothing is started or promoted: %s", l.Waits))
 	}
 	if l.Leader == "" {
 		bad = append(bad, errors.New("there is no leader"))
@@ -474,6 +478,27 @@ func (s *Shell) cmdRemove(c *call) error {
 	}
 	_, err = cl.Propose(c.ctx, &command.Entry{Kind: command.KindMemberRemove, MemberRemove: &command.MemberRemove{Name: c.args[0]}})
 	return explain(err)
+}
+
+func (s *Shell) cmdRecover(c *call) error {
+	if len(c.args) == 0 {
+		return c.usage("name the nodes that are off")
+	}
+	cl, _, err := s.local(c.ctx)
+	if err != nil {
+		return err
+	}
+	names := strings.Join(c.args, ", ")
+	if s.interactive && !s.confirm(fmt.Sprintf("Are %s really off? What only they know is lost, and their resources start here at once", names)) {
+		return nil
+	}
+	if err := cl.Recover(c.ctx, api.RecoverRequest{Dead: c.args}); err != nil {
+		return explain(err)
+	}
+	if len(c.args) > 1 {
+		s.warn("%s may not come back together with what they have stored: they would be a majority of the cluster that was. Have them removed (crm cluster remove NODE), and join them again with empty state folders", names)
+	}
+	return nil
 }
 
 func (s *Shell) cmdLeave(c *call) error {

@@ -51,6 +51,9 @@ func (s *Shell) statusDocument(ctx context.Context) (doc *cib.Document, snap *ed
 	}
 	if !known {
 		s.warn("there is no leader with quorum: this is what node %s knew last", l.Node)
+		if l.Waits != "" {
+			s.warn("%s", l.Waits)
+		}
 	}
 	return command.PolicyDocument(snap.State, leader), snap, leader, nil
 }

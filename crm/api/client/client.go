@@ -218,6 +218,11 @@ func (c *Client) Stop(ctx context.Context) error {
 	return c.do(ctx, http.MethodPost, api.PathStop, struct{}{}, nil)
 }
 
+// Recover has the node go on as the only voter, by the caller's word that the named nodes are off.
+func (c *Client) Recover(ctx context.Context, r api.RecoverRequest) error {
+	return c.do(ctx, http.MethodPost, api.PathRecover, r, nil)
+}
+
 // Init makes a new cluster with the node.
 func (c *Client) Init(ctx context.Context, r api.InitRequest) error {
 	return c.do(ctx, http.MethodPost, api.PathInit, r, nil)

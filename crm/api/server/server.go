@@ -61,6 +61,7 @@ type Backend struct {
 	Local    func() api.Local
 	Token    func(ctx context.Context, r api.TokenRequest, actor string) (api.TokenReply, error)
 	Stop     func(ctx context.Context) error
+	Recover  func(ctx context.Context, r api.RecoverRequest, actor string) error
 	Init     func(ctx context.Context, r api.InitRequest) error
 	Join     func(ctx context.Context, r api.JoinRequest) error
 	Metadata func(ctx context.Context, agent string) ([]byte, error)
@@ -98,7 +99,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, mux: http.NewServeMux()}
 	handlers := map[string]handler{
 		api.PathState: s.state, api.PathCIB: s.cib, api.PathLocal: s.local, api.PathPropose: s.propose,
-		api.PathToken: s.token, api.PathStop: s.stop, api.PathInit: s.init, api.PathJoin: s.join,
+		api.PathToken: s.token, api.PathStop: s.stop, api.PathRecover: s.recover, api.PathInit: s.init, api.PathJoin: s.join,
 		api.PathMetadata: s.metadata, api.PathAgents: s.agents, api.PathDecision: s.decisions, api.PathInput: s.input, api.PathRevision: s.revision,
 	}
 	for _, e := range api.Endpoints {
@@ -434,6 +435,17 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request, id acl.Identity) 
 
 func (s *Server) stop(w http.ResponseWriter, r *http.Request, _ acl.Identity) error {
 	if err := s.cfg.Backend.Stop(r.Context()); err != nil {
+		return err
+	}
+	return write(w, r, struct{}{})
+}
+
+func (s *Server) recover(w http.ResponseWriter, r *http.Request, id acl.Identity) error {
+	var req api.RecoverRequest
+	if err := read(r, &req); err != nil {
+		return err
+	}
+	if err := s.cfg.Backend.Recover(r.Context(), req, id.String()); err != nil {
 		return err
 	}
 	return write(w, r, struct{}{})

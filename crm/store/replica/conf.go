@@ -233,7 +233,7 @@ const (
 	surviveSaved          // the save of the new configuration is under way
 )
 
-// Survive makes this voter the only member, without asking the others, and has it lead: for the survivor of two voters that has fenced
+// Survive makes this member the only one, without asking the others, and has it lead: for the survivor of two voters that has fenced
 // its peer, and for the recovery of a cluster whose majority is lost for good. The caller vouches that every other
 // voter is off and that nobody else does the same; else two leaders may commit different entries. What was under way is dropped, and
 // the next Save writes the new configuration under a new term. Entries in the log that were not known to be committed are
@@ -248,8 +248,8 @@ func (r *Replica) Survive(now membership.Instant) error {
 		switch {
 		case r.surviving != notSurviving:
 			return nil
-		case r.applied == 0 || !slices.Contains(slices.Concat(r.conf.GetVoters(), r.conf.GetVotersOutgoing()), uint64(r.cfg.ID)):
-			return fmt.Errorf("survive: raft id %d is not a voter (voters are %v)", r.cfg.ID, r.conf.GetVoters())
+		case r.applied == 0 || !slices.Contains(members(r.conf), uint64(r.cfg.ID)):
+			return fmt.Errorf("survive: raft id %d is not a member (members are %v)", r.cfg.ID, members(r.conf))
 		case r.install != nil || r.queue.Install || r.replay <= r.replayTo:
 			return ErrBusy
 		}
