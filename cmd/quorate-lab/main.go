@@ -111,7 +111,7 @@ func cases() string {
 
 func clusterFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.IntFlag{Name: "nodes", Value: 3, Usage: "machines of a cluster, 3 to 7"},
+		&cli.IntFlag{Name: "nodes", Value: 3, Usage: "machines of a cluster, 2 to 7"},
 		&cli.StringFlag{Name: "timing", Value: "default", Usage: "timing profile of the cluster: default or fast"},
 		&cli.StringFlag{Name: "dir", Value: "/var/tmp", Usage: "folder on a real disk for the machines' state"},
 	}

@@ -438,8 +438,12 @@ func (m *machine) local(ctx context.Context) (*api.Local, error) {
 // leader is the machine that leads, by its own word and that of a majority.
 func (c *cluster) leader(ctx context.Context) (*machine, error) {
 	votes := map[string]int{}
+	all := len(c.nodes)
 	for _, m := range c.nodes {
 		if !m.on() {
+			if len(c.nodes) == 2 {
+				all-- // the other one goes on alone
+			}
 			continue
 		}
 		if l, err := m.local(ctx); err == nil && l.Leader != "" {
@@ -447,7 +451,7 @@ func (c *cluster) leader(ctx context.Context) (*machine, error) {
 		}
 	}
 	for _, name := range keys(votes) {
-		if 2*votes[name] > len(c.nodes) {
+		if 2*votes[name] > all {
 			return c.node(name), nil
 		}
 	}

@@ -143,9 +143,16 @@ func TestQuorateNodes(t *testing.T) {
 		{"cut in one direction", "123", "13", "n1 n2 n3"}, // by way of n2, which can lead
 		{"cut from both in one direction", "123", "13 23", "n1 n2"},
 		{"all alone", "123", "12 13 23", ""},
+		{"one of two", "2", "2", "n2"},
+		{"two of two", "12", "2", "n1 n2"},
+		{"two of two, cut", "12", "2 12", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
+			names := names
+			if strings.HasPrefix(tt.cut, "2") && len(strings.Fields(tt.cut)[0]) == 1 { // a cluster of two
+				names = names[:2]
+			}
 			digit := func(i int) string { return names[i][1:] }
 			got := quorateNodes(names, func(i int) bool { return strings.Contains(tt.up, digit(i)) },
 				func(from, to int) bool { return !slices.Contains(strings.Fields(tt.cut), digit(from)+digit(to)) })

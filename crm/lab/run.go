@@ -30,8 +30,8 @@ func (cfg *RunConfig) validate() error {
 	if cfg.Nodes == 0 {
 		cfg.Nodes = 3
 	}
-	if cfg.Nodes < 3 || cfg.Nodes > 7 {
-		return fmt.Errorf("a cluster of %d machines: want 3 to 7", cfg.Nodes)
+	if cfg.Nodes < 2 || cfg.Nodes > 7 {
+		return fmt.Errorf("a cluster of %d machines: want 2 to 7", cfg.Nodes)
 	}
 	if cfg.Profile == "" {
 		cfg.Profile = "default"
