@@ -117,9 +117,18 @@ func attribute(f *frame, o *attributeOptions, args []string) int {
 			if err != nil {
 				return err
 			}
-			if o.del {
+			switch {
+			case o.del && o.set != "":
+				for i := range *list {
+					if (*list)[i].ID == o.set {
+						cib.DeleteValue((*list)[i:i+1], o.name)
+					}
+				}
+			case o.del:
 				cib.DeleteValue(*list, o.name)
-			} else {
+			case o.set != "":
+				setIn(&doc.Config, list, setID, o.name, o.value)
+			default:
 				cib.SetValue(&doc.Config, list, setID, o.name, o.value)
 			}
 			return nil
@@ -156,6 +165,30 @@ func (o *attributeOptions) show(f *frame, c *cluster, section string) int {
 		fmt.Fprintf(f.io.Out, "scope=%s  name=%s value=%s\n", section, o.name, value)
 	}
 	return exitOK
+}
+
+// setIn sets a value in the set with the id, which is made when there is none: a value of the same name in another set
+// is another value.
+func setIn(c *cib.Configuration, list *[]cib.AttributeSet, setID, name, value string) {
+	i := slices.IndexFunc(*list, func(s cib.AttributeSet) bool { return s.ID == setID })
+	if i < 0 {
+		*list = append(*list, cib.AttributeSet{ID: setID})
+		i = len(*list) - 1
+	}
+	set := &(*list)[i]
+	for j := range set.Pairs {
+		if p := &set.Pairs[j]; p.Name == name && p.IDRef == "" {
+			p.Value, p.NoValue = value, false
+			return
+		}
+	}
+	taken := make(map[string]bool)
+	cib.EachID(c, func(id, _ string, _ cib.Pos) { taken[id] = true })
+	id := setID + "-" + name
+	for n := 1; taken[id]; n++ {
+		id = fmt.Sprintf("%s-%s-%d", setID, name, n)
+	}
+	set.Pairs = append(set.Pairs, cib.NVPair{ID: id, Name: name, Value: value})
 }
 
 // sets returns the sets of a section, and the id that a new one there gets.

@@ -94,6 +94,13 @@ func TestAttributeTools(t *testing.T) {
 	for _, step := range []struct{ line, want string }{
 		{"crm_attribute -N n1 -n rack -v c", ""},
 		{"crm_attribute -N n1 -n rack -G -q", "c\n"},
+		// The form of the redis agent: a set of its own, beside the first one.
+		{"crm_attribute --type crm_config --name db_REPL_INFO -s redis_replication -v n1 -q", ""},
+		{"crm_attribute --type crm_config --name db_REPL_INFO -s redis_replication --query -q", "n1\n"},
+		{"crm_attribute --type crm_config --name x -s redis_replication -v 9", ""},
+		{"crm_attribute --type crm_config --name x -s other --query -q", "1\n"},
+		{"crm_attribute --type crm_config --name x -s redis_replication -D", ""},
+		{"crm_attribute --type crm_config --name x --query -q", "1\n"},
 	} {
 		args := strings.Fields(step.line)
 		tool, _ := Lookup(args[0])

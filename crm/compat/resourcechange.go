@@ -92,20 +92,15 @@ func (o *resourceOptions) edit(doc *cib.Document, r *cib.Resource, list *[]cib.A
 		}
 		return fmt.Sprintf("Set '%s' option: id=%s name=%s value=%s\n", r.ID, old, name, o.value), nil
 	}
-	if o.set != "" && len(one) == 0 {
-		*list = append(*list, cib.AttributeSet{ID: o.set})
-		one = (*list)[len(*list)-1:]
-	}
 	if o.set != "" {
-		i := slices.IndexFunc(*list, func(s cib.AttributeSet) bool { return s.ID == o.set })
-		(*list)[i].Pairs = append((*list)[i].Pairs, cib.NVPair{ID: o.set + "-" + name, Name: name, Value: o.value})
+		setIn(&doc.Config, list, o.set, name, o.value)
 	} else {
 		cib.SetValue(&doc.Config, list, setID, name, o.value)
 	}
-	id := valueID(*list, name)
+	id := ""
 	for i := range *list {
-		if valueID((*list)[i:i+1], name) != "" {
-			setID = (*list)[i].ID
+		if x := valueID((*list)[i:i+1], name); x != "" && (id == "" || (*list)[i].ID == o.set) {
+			id, setID = x, (*list)[i].ID
 		}
 	}
 	return fmt.Sprintf("Set '%s' option: id=%s set=%s name=%s value=%s\n", r.ID, id, setID, name, o.value), nil
