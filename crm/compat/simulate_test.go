@@ -128,7 +128,7 @@ func TestSimulate_ExitCodes(t *testing.T) {
 		{"profile of what cannot be read", []string{"-P", dir}, "", exitDataErr, "no.xml"},
 		{"profile", []string{"-P", "testdata", "-N", "2"}, "", exitOK, ""},
 	} {
-		out, errs, code := simulated(tt.in, tt.args...)
+		_, errs, code := simulated(tt.in, tt.args...)
 		if code != tt.want || !strings.Contains(errs, tt.says) || code != exitOK && errs == "" {
 			t.Errorf("%s: exit code %d, want %d with %q; stderr: %s", tt.name, code, tt.want, tt.says, errs)
 		}
@@ -136,7 +136,7 @@ func TestSimulate_ExitCodes(t *testing.T) {
 		if tt.want == exitUsage && tt.name != "date" || tt.name == "output form" || tt.name == "output file" {
 			continue
 		}
-		if out, _, code = simulated(tt.in, append([]string{"--output-as=xml"}, tt.args...)...); code != tt.want || !strings.Contains(out, `<status code="`) {
+		if out, _, code := simulated(tt.in, append([]string{"--output-as=xml"}, tt.args...)...); code != tt.want || !strings.Contains(out, `<status code="`) {
 			t.Errorf("%s as XML: exit code %d, want %d: %s", tt.name, code, tt.want, out)
 		}
 	}
