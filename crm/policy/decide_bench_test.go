@@ -35,10 +35,10 @@ func loadInput(b *testing.B, size generate.Size, mix, state string) policy.Input
 	return policy.Input{Document: doc, Now: documentTime, Quorate: cib.IsTrue(doc.Head.HaveQuorum)}
 }
 
-// BenchmarkDecide decides from a parsed document: cold, and with one node lost.
+// BenchmarkDecide decides from a parsed document: cold, with one node lost, and where there is nothing to do.
 func BenchmarkDecide(b *testing.B) {
 	for _, size := range sizes {
-		for _, state := range [...]string{"cold", "failed"} {
+		for _, state := range [...]string{"cold", "failed", "steady"} {
 			b.Run(fmt.Sprintf("nodes=%d/resources=%d/%s", size.Nodes, size.Resources, state), func(b *testing.B) {
 				in := loadInput(b, size, "mixed", state)
 				measured(b, func() {

@@ -58,6 +58,22 @@ func (c *Cluster) AddResource(r *Resource) {
 // Resource finds a resource at any level by its exact id; nil = none.
 func (c *Cluster) Resource(id string) *Resource { return c.byID[id] }
 
+// Lookup finds resources by their ids where the same ids come in the same order many times, as in the histories
+// of nodes. The zero value is ready for use.
+type Lookup struct{ at []*Resource }
+
+// Resource returns what Cluster.Resource does for the id, which is the i-th of its list, counted from 0.
+func (l *Lookup) Resource(c *Cluster, i int, id string) *Resource {
+	if i < len(l.at) && l.at[i] != nil && l.at[i].ID == id {
+		return l.at[i]
+	}
+	r := c.byID[id]
+	if i == len(l.at) {
+		l.at = append(l.at, r)
+	}
+	return r
+}
+
 // SetHistoryID records the name under which the history knows r.
 func (c *Cluster) SetHistoryID(r *Resource, id string) {
 	if id == r.ID {

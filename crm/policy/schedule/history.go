@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/quorate/quorate/crm/cib"
@@ -16,13 +17,14 @@ const statusDone = 0
 // for: restart, reload, clean-up, cancellation of recurring operations (spec/04-actions.md section 9).
 func CheckHistory(c *model.Cluster) {
 	s := &scheduler{c: c}
+	var lookup model.Lookup
 	for _, n := range c.Nodes {
 		if n.State == nil || !(n.Available() || n.Maintenance) {
 			continue
 		}
 		for i := range n.State.History {
 			h := &n.State.History[i]
-			if r := c.Resource(h.ID); r != nil {
+			if r := lookup.Resource(c, i, h.ID); r != nil {
 				s.checkResource(r, n, h, false)
 			}
 			for _, r := range c.ByHistoryID(h.ID) {
@@ -38,6 +40,9 @@ func CheckHistory(c *model.Cluster) {
 // host of its container.
 func (s *scheduler) checkDeferred() {
 	c := s.c
+	if !slices.ContainsFunc(c.Resources, func(r *model.Resource) bool { return r.Kind == cib.Bundle }) {
+		return
+	}
 	for _, n := range c.Nodes {
 		if n.State == nil || !(n.Available() || n.Maintenance) {
 			continue

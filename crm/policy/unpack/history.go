@@ -20,9 +20,9 @@ type leftover struct {
 
 // findHistory finds the resource that an entry of the history is about (spec/02-state.md 5.1). skip says
 // that the entry means nothing; nil without skip, that the resource is not configured any more.
-func (u *unpacker) findHistory(n *model.Node, id string) (r *model.Resource, skip bool) {
+func (u *unpacker) findHistory(n *model.Node, position int, id string) (r *model.Resource, skip bool) {
 	c := u.c
-	r = c.Resource(id)
+	r = u.lookup.Resource(c, position, id)
 	if r == nil {
 		for _, x := range c.ByHistoryID(id) {
 			if x.HistoryID == id {
@@ -31,19 +31,18 @@ func (u *unpacker) findHistory(n *model.Node, id string) (r *model.Resource, ski
 			}
 		}
 	}
-	base := values.WithoutInstance(id)
 	if r != nil {
 		if r.Kind != cib.Primitive {
 			return nil, true
 		}
-	} else if r = c.Resource(base + ":0"); r == nil || r.Kind != cib.Primitive || anonymousClone(r) == nil {
+	} else if r = c.Resource(values.WithoutInstance(id) + ":0"); r == nil || r.Kind != cib.Primitive || anonymousClone(r) == nil {
 		return nil, false
 	}
 	clone := anonymousClone(r)
 	if clone == nil {
 		return r, false
 	}
-	base = r.ConfigID
+	base := r.ConfigID
 	if clone.Parent != nil && clone.Parent.Kind == cib.Bundle {
 		r = nil
 		for _, rep := range clone.Parent.Bundle.Replicas {
@@ -250,12 +249,12 @@ func unit(r *model.Resource) *model.Resource {
 }
 
 // resourceHistory reads what a node's history knows about one resource (spec/02-state.md sections 5, 8, 9).
-func (u *unpacker) resourceHistory(n *model.Node, s *cib.NodeState, h *cib.ResourceHistory) {
-	c := u.c
+func (u *unpacker) resourceHistory(n *model.Node, s *cib.NodeState, position int) {
+	c, h := u.c, &s.History[position]
 	if h.ID == "" || (len(h.Operations) == 0 && !c.Options.ShutdownLock) {
 		return
 	}
-	r, skip := u.findHistory(n, h.ID)
+	r, skip := u.findHistory(n, position, h.ID)
 	if skip {
 		return
 	}
@@ -275,6 +274,11 @@ func (u *unpacker) resourceHistory(n *model.Node, s *cib.NodeState, h *cib.Resou
 	}
 	x := &u.entries
 	*x = entries{u: u, r: r, n: n, s: s, h: h, before: r.Role, policy: values.PolicyIgnore, sorted: x.sorted, spare: x.spare}
+	if notRunning(r, h.Operations) {
+		r.Role, r.Next = model.RoleStopped, model.RoleUnknown
+		x.finish()
+		return
+	}
 	x.sort()
 	r.Role = model.RoleUnknown
 	for _, e := range x.sorted {
@@ -282,6 +286,17 @@ func (u *unpacker) resourceHistory(n *model.Node, s *cib.NodeState, h *cib.Resou
 	}
 	x.recurring()
 	x.finish()
+}
+
+// notRunning reports whether all that is recorded is a probe that did not find the resource. That is most of what
+// large clusters remember, and nothing in it can expire.
+func notRunning(r *model.Resource, ops []cib.HistoryOp) bool {
+	if len(ops) != 1 || r.FailureTimeoutMS > 0 {
+		return false
+	}
+	e := &ops[0]
+	return e.RC == rcNotRunning && e.Status == statusDone && e.Interval == 0 && e.Operation == "monitor" &&
+		e.ID != "" && !strings.HasSuffix(e.ID, "_last_failure_0")
 }
 
 // recurring notes the recurring operations that are active already (spec/02-state.md 9.9).

@@ -360,7 +360,7 @@ func (u *unpacker) nodeHistory(n *model.Node, s *cib.NodeState) {
 	}
 	n.Unpacked = true
 	for i := range s.History {
-		u.resourceHistory(n, s, &s.History[i])
+		u.resourceHistory(n, s, i)
 	}
 	// What is left of a guest that was removed belongs to its container, if that was found meanwhile.
 	for _, left := range u.leftovers {

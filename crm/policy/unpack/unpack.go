@@ -86,6 +86,7 @@ type unpacker struct {
 	stopContainers []deferredStop    // stops of bundle containers, made after all history was read
 	locations      []*model.Location // oldest first
 	failedSeen     map[failedKey]bool
+	lookup         model.Lookup
 	entries        entries // reused from one history to the next
 	leftovers      []leftover
 }
