@@ -26,6 +26,9 @@ func CheckHistory(c *model.Cluster) {
 			h := &n.State.History[i]
 			if r := lookup.Resource(c, i, h.ID); r != nil {
 				s.checkResource(r, n, h, false)
+				if !anonymous(r) {
+					continue // no other can go by its name
+				}
 			}
 			for _, r := range c.ByHistoryID(h.ID) {
 				if r.HistoryID == h.ID {
