@@ -4,11 +4,13 @@
 //	go run ./.ci/peer -n 200                   every kind of document, 200 of each; counts of differences
 //	go run ./.ci/peer -kind bundles -show 3    the first three differences of a kind in full
 //	go run ./.ci/peer -kind bundles -seed 17 -write one.xml
+//	go run ./.ci/peer -speed                   both tools' own profiles of the same large documents
 package main
 
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -17,6 +19,7 @@ import (
 	"regexp"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -33,7 +36,8 @@ func main() {
 type options struct {
 	ours, theirs, kind, write string
 	n, seed, show             int
-	scores                    bool
+	scores, speed             bool
+	patience                  time.Duration
 }
 
 func run() error {
@@ -46,7 +50,12 @@ func run() error {
 	flag.IntVar(&o.seed, "seed", 1, "first seed")
 	flag.IntVar(&o.show, "show", 0, "differences to print of each kind")
 	flag.BoolVar(&o.scores, "scores", false, "compare the scores instead of the simulated transition")
+	flag.BoolVar(&o.speed, "speed", false, "time both tools (-P, reading included) on large documents instead")
+	flag.DurationVar(&o.patience, "patience", 2*time.Minute, "with -speed: how long to wait for one document")
 	flag.Parse()
+	if o.speed {
+		return o.race()
+	}
 	kinds := generate.Kinds
 	if o.kind != "" {
 		kinds = []string{o.kind}
@@ -129,6 +138,57 @@ func output(tool string, args []string) (string, error) {
 		return out.String() + errs.String(), err
 	}
 	return out.String() + errs.String(), nil
+}
+
+// race lets both tools time themselves on the same documents, one after the other, and prints a table.
+func (o options) race() error {
+	fmt.Println("| nodes × resources | state | theirs, CPU s | ours, CPU s | ratio |\n|---|---|---|---|---|")
+	for _, size := range []generate.Size{{Nodes: 3, Resources: 30}, {Nodes: 16, Resources: 300}, {Nodes: 32, Resources: 1000}, {Nodes: 100, Resources: 2000}} {
+		for _, state := range []string{"cold", "failed"} {
+			dir, err := os.MkdirTemp("", "peer")
+			if err != nil {
+				return err
+			}
+			defer os.RemoveAll(dir)
+			f, err := os.Create(filepath.Join(dir, "load.xml"))
+			if err != nil {
+				return err
+			}
+			size.Mix, size.State = "mixed", state
+			if err := errors.Join(generate.Load(f, size), f.Close()); err != nil {
+				return err
+			}
+			ours, err := o.profile(o.ours, dir)
+			if err != nil {
+				return fmt.Errorf("%s: %w", o.ours, err)
+			}
+			row := fmt.Sprintf("| %d × %d | %s |", size.Nodes, size.Resources, state)
+			if theirs, err := o.profile(o.theirs, dir); err != nil {
+				fmt.Printf("%s > %.0f | %.3f | > %.0f |\n", row, o.patience.Seconds(), ours, o.patience.Seconds()/ours)
+			} else {
+				fmt.Printf("%s %.3f | %.3f | %.0f |\n", row, theirs, ours, theirs/ours)
+			}
+		}
+	}
+	return nil
+}
+
+// profile returns the processor time, in seconds, that a tool's profile of the documents takes for each repetition.
+// The time on the clock says little where others use the machine, and the tools themselves print either.
+func (o options) profile(tool, dir string) (float64, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), o.patience)
+	defer cancel()
+	for repeat := 1; ; repeat *= 10 {
+		command := exec.CommandContext(ctx, tool, "--profile", dir, "--repeat", strconv.Itoa(repeat))
+		command.Env = append(os.Environ(), "GOMAXPROCS=1")
+		if err := command.Run(); err != nil {
+			return 0, err
+		}
+		seconds := (command.ProcessState.UserTime() + command.ProcessState.SystemTime()).Seconds()
+		if seconds >= 0.3 || repeat >= 100 {
+			return seconds / float64(repeat), nil
+		}
+	}
 }
 
 // renamed lists what only has another name or form in the older tool.
