@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -68,6 +69,7 @@ type authority struct {
 	self membership.NodeID
 	keys *keyring.Folder
 	log  hclog.Logger
+	// send, show and note are called while mu is held, so they must not call back.
 	send func(to membership.NodeID, n *notice) error
 	show func(*keyring.Node) // new certificates are to be shown from now on
 	note func(event string, data map[string]any)
@@ -350,10 +352,9 @@ func (a *authority) validity() (ends, renew time.Time, problem string, holder bo
 	return ends, renew, a.problem, a.ca != nil
 }
 
-// offset is how far a peer's clock is ahead; false when it has not told.
-func (a *authority) offset(id membership.NodeID) (time.Duration, bool) {
+// clocks says how far the clocks of peers are ahead, of those that have told.
+func (a *authority) clocks() map[membership.NodeID]time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	d, ok := a.offsets[id]
-	return d, ok
+	return maps.Clone(a.offsets)
 }

@@ -267,7 +267,7 @@ func TestAuthority_Clock(t *testing.T) {
 	for _, deliver := range c.mail {
 		deliver(now)
 	}
-	if ahead, ok := c.nodes[2].offset(1); !ok || ahead != time.Hour {
+	if ahead, ok := c.nodes[2].clocks()[1]; !ok || ahead != time.Hour {
 		t.Errorf("offset = %v, %v, want one hour", ahead, ok)
 	}
 	if !c.nodes[2].alarmed[1] {

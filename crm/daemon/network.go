@@ -670,6 +670,7 @@ func (n *network) MembersChanged(s *command.State) {
 
 // describe fills in the addresses of links for status output.
 func (n *network) describe(out *api.Local) {
+	clocks := n.d.authority.clocks() // before the lock: the authority calls show while it holds its own
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, addr := range slices.SortedFunc(maps.Keys(n.refused), netip.Addr.Compare) {
@@ -682,7 +683,7 @@ func (n *network) describe(out *api.Local) {
 			if m.Name != out.Peers[i].Node {
 				continue
 			}
-			if ahead, known := n.d.authority.offset(m.Node); known && out.Peers[i].Connected {
+			if ahead, known := clocks[m.Node]; known && out.Peers[i].Connected {
 				out.Peers[i].ClockAhead = &ahead
 			}
 			out.Warnings = append(out.Warnings, n.alarms[m.Node]...)
