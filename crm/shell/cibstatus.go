@@ -20,13 +20,13 @@ func cibstatusLevel() *level {
 	return &level{name: "cibstatus", help: "Pretend states of nodes, operations and tickets in a shadow, and see what the cluster would do.", commands: []*row{
 		{name: "node", args: "NODE online|offline|unclean", example: "cib cibstatus node beta unclean", help: "pretend that a node is up, down or lost", run: (*Shell).cmdPretendNode, complete: completeNodes},
 		{name: "op", args: "OPERATION[:SECONDS] RESOURCE RESULT [NODE]", example: "cib cibstatus op monitor web not_running alpha", help: "pretend that an operation came to a result", run: (*Shell).cmdPretendOp},
-		{name: "quorum", args: "yes|no", help: "pretend that there is quorum, or none", run: (*Shell).cmdPretendQuorum},
-		{name: "ticket", args: "TICKET grant|revoke|standby|activate", help: "pretend that a ticket changed", run: (*Shell).cmdPretendTicket},
-		{name: "run", args: "[scores]", help: "show what the cluster would do", run: (*Shell).cmdPretendRun},
-		{name: "simulate", args: "[scores]", help: "show what the cluster would do, and what became of it", run: (*Shell).cmdPretendRun},
+		{name: "quorum", args: "yes|no", example: "cib cibstatus quorum no", help: "pretend that there is quorum, or none", run: (*Shell).cmdPretendQuorum},
+		{name: "ticket", args: "TICKET grant|revoke|standby|activate", example: "cib cibstatus ticket ticketA grant", help: "pretend that a ticket changed", run: (*Shell).cmdPretendTicket},
+		{name: "run", args: "[scores]", example: "cib cibstatus run scores", help: "show what the cluster would do", run: (*Shell).cmdPretendRun},
+		{name: "simulate", args: "[scores]", example: "cib cibstatus simulate", help: "show what the cluster would do, and what became of it", run: (*Shell).cmdPretendRun},
 		{name: "show", help: "print the status as XML", run: (*Shell).cmdPretendShow},
 		{name: "load", args: "FILE|shadow:NAME|live", example: "cib cibstatus load shadow:other", help: "take the status of another CIB", run: (*Shell).cmdPretendLoad},
-		{name: "save", args: "FILE", help: "write the shadow with its status to a file", run: (*Shell).cmdPretendSave},
+		{name: "save", args: "FILE", example: "cib cibstatus save pretended.xml", help: "write the shadow with its status to a file", run: (*Shell).cmdPretendSave},
 		{name: "origin", help: "print which CIB the status is of", run: func(s *Shell, c *call) error {
 			s.printf("%s\n", s.connect().Name(c.ctx))
 			return nil

@@ -31,7 +31,7 @@ func clusterLevel() *level {
 		{name: "remove", args: "NODE", example: "crm cluster remove gamma", help: "remove a node from the cluster for good", run: (*Shell).cmdRemove},
 		{name: "recover", args: "NODE ...", example: "crm cluster recover beta", help: "without a majority: go on with this node alone; NODEs are all voters that are away, and you vouch that they are off", run: (*Shell).cmdRecover},
 		{name: "leave", help: "remove this node from the cluster and stop its daemon", run: (*Shell).cmdLeave},
-		{name: "wait_for_startup", aliases: []string{"wait-for-startup"}, args: "[SECONDS]", help: "wait until the cluster answers and has quorum", run: (*Shell).cmdWaitStartup},
+		{name: "wait_for_startup", aliases: []string{"wait-for-startup"}, args: "[SECONDS]", example: "crm cluster wait_for_startup 120", help: "wait until the cluster answers and has quorum", run: (*Shell).cmdWaitStartup},
 		{name: "name", help: "print the name of the cluster", run: (*Shell).cmdClusterName},
 		{name: "rename", args: "NAME", example: "crm cluster rename web", help: "give the cluster another name", run: (*Shell).cmdClusterRename},
 		{name: "enable", help: "start the daemon at boot", run: (*Shell).cmdEnable},

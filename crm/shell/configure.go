@@ -100,7 +100,7 @@ func configureLevel() *level {
 		{name: "show", args: "[xml|toml] [changed] [ID | type:KIND | tag:TAG | related:ID | obscure:PATTERN ...]", example: "show type:primitive",
 			help: "print the configuration as statements that can be typed in again", run: (*Shell).cmdShow, complete: completeShow},
 		{name: "edit", args: "[ID ...]", help: "edit objects in $EDITOR", example: "edit web", run: (*Shell).cmdEdit, complete: completeIDs},
-		{name: "commit", args: "[force]", help: "check the changes and apply them in one step", run: (*Shell).cmdCommit},
+		{name: "commit", args: "[force]", example: "commit", help: "check the changes and apply them in one step", run: (*Shell).cmdCommit},
 		{name: "verify", help: "check the configuration with its changes", run: (*Shell).cmdVerify},
 		{name: "diff", help: "list the changes that commit would apply", run: (*Shell).cmdDiff},
 		{name: "delete", aliases: []string{"rm"}, args: "[--force] ID ...", example: "delete web", help: "delete objects with the constraints on them",
@@ -114,14 +114,14 @@ func configureLevel() *level {
 		{name: "filter", args: "PROGRAM [ID ...]", example: `filter "sed s/10s/20s/" vip`, help: "pass statements through a program and take what it prints", run: (*Shell).cmdFilter, complete: completeIDs},
 		{name: "get-property", aliases: []string{"get_property"}, args: "[-t] NAME ...", example: "get-property no-quorum-policy",
 			help: "print the value of a cluster property that counts (-t: true or false)", run: (*Shell).cmdGetProperty, complete: completeProperties},
-		{name: "erase", args: "[nodes]", help: "delete the whole configuration but the nodes; with \"nodes\", only those that are no members", run: (*Shell).cmdErase},
+		{name: "erase", args: "[nodes]", example: "erase", help: "delete the whole configuration but the nodes; with \"nodes\", only those that are no members", run: (*Shell).cmdErase},
 		{name: "refresh", help: "drop the changes and load the configuration again", run: (*Shell).cmdRefresh},
-		{name: "simulate", aliases: []string{"ptest"}, args: "[nograph] [scores] [actions] [graph FILE.dot|svg|json|xml]", help: "show what the cluster would do after a commit", run: (*Shell).cmdSimulate},
-		{name: "graph", args: "[dot [FILE]]", help: "print the orders and colocations as a graph for dot", run: (*Shell).cmdGraph},
-		{name: "schema", args: "[NAME]", help: "show or set the name of the schema that the XML form names", run: (*Shell).cmdSchema},
-		{name: "upgrade", args: "[force]", help: "rewrite old forms as what today's schema calls them", run: (*Shell).cmdUpgrade},
-		{name: "default-timeouts", aliases: []string{"default_timeouts"}, args: "ID ...", help: "set the timeouts that the agents advise", run: (*Shell).cmdDefaultTimeouts, complete: completeIDs},
-		{name: "validate-all", aliases: []string{"validate_all"}, args: "ID", help: "check the parameters of a resource against its agent", run: (*Shell).cmdValidateAll, complete: completeIDs},
+		{name: "simulate", aliases: []string{"ptest"}, args: "[nograph] [scores] [actions] [graph FILE.dot|svg|json|xml]", example: "simulate scores", help: "show what the cluster would do after a commit", run: (*Shell).cmdSimulate},
+		{name: "graph", args: "[dot [FILE]]", example: "graph dot site.dot", help: "print the orders and colocations as a graph for dot", run: (*Shell).cmdGraph},
+		{name: "schema", args: "[NAME]", example: "schema pacemaker-3.9", help: "show or set the name of the schema that the XML form names", run: (*Shell).cmdSchema},
+		{name: "upgrade", args: "[force]", example: "upgrade", help: "rewrite old forms as what today's schema calls them", run: (*Shell).cmdUpgrade},
+		{name: "default-timeouts", aliases: []string{"default_timeouts"}, args: "ID ...", example: "default-timeouts web", help: "set the timeouts that the agents advise", run: (*Shell).cmdDefaultTimeouts, complete: completeIDs},
+		{name: "validate-all", aliases: []string{"validate_all"}, args: "ID", example: "validate-all web", help: "check the parameters of a resource against its agent", run: (*Shell).cmdValidateAll, complete: completeIDs},
 		{name: "ra", help: "agents and their parameters", level: raLevel},
 		{name: "template", help: "common set-ups with values to fill in", level: templateLevel},
 		{name: "assist", help: "make a template of resources, or loosely keep them together", level: assistLevel},
@@ -337,7 +337,11 @@ func (s *Shell) cmdShow(c *call) error {
 func (s *Shell) printItems(items []cibcrm.Item) {
 	var b strings.Builder
 	for _, it := range items {
-		b.WriteString(it.Text)
+		text := it.Text
+		if s.colours() {
+			text = coloured(text)
+		}
+		b.WriteString(text)
 		b.WriteByte('\n')
 	}
 	io.WriteString(s.out, b.String())

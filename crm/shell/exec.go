@@ -89,15 +89,22 @@ func (s *Shell) runFilter(ctx context.Context, program, text string) (string, er
 	return string(out), nil
 }
 
-// runEditor lets the user edit text.
-func (s *Shell) runEditor(ctx context.Context, text string) (string, error) {
-	editor := "vi"
+// editorProgram is the editor that the user wants.
+func (s *Shell) editorProgram() string {
+	if s.opts.editor != "" {
+		return s.opts.editor
+	}
 	for _, name := range []string{"CRM_EDITOR", "VISUAL", "EDITOR"} {
 		if e := s.cfg.Getenv(name); e != "" {
-			editor = e
-			break
+			return e
 		}
 	}
+	return "vi"
+}
+
+// runEditor lets the user edit text.
+func (s *Shell) runEditor(ctx context.Context, text string) (string, error) {
+	editor := s.editorProgram()
 	f, err := os.CreateTemp("", "crm-*.crm")
 	if err != nil {
 		return "", err

@@ -19,11 +19,11 @@ import (
 func nodeLevel() *level {
 	return &level{name: "node", help: "States and attributes of nodes.", commands: []*row{
 		{name: "list", help: "list the nodes with their states", run: (*Shell).cmdNodeList},
-		{name: "show", aliases: []string{"print"}, args: "[NODE]", help: "show nodes with their attributes", run: (*Shell).cmdNodeShow, complete: completeNodes},
+		{name: "show", aliases: []string{"print"}, args: "[NODE]", example: "crm node show alpha", help: "show nodes with their attributes", run: (*Shell).cmdNodeShow, complete: completeNodes},
 		{name: "standby", args: "[NODE] [forever|reboot]", example: "crm node standby alpha", help: "move resources away from a node", run: (*Shell).cmdStandby, complete: completeNodes},
 		{name: "online", args: "[NODE]", example: "crm node online alpha", help: "let resources run on a node again", run: (*Shell).cmdOnline, complete: completeNodes},
-		{name: "maintenance", args: "[NODE]", help: "leave the resources of a node as they are, unwatched", run: (*Shell).cmdNodeMaintenance, complete: completeNodes},
-		{name: "ready", args: "[NODE]", help: "end the maintenance of a node", run: (*Shell).cmdReady, complete: completeNodes},
+		{name: "maintenance", args: "[NODE]", example: "crm node maintenance alpha", help: "leave the resources of a node as they are, unwatched", run: (*Shell).cmdNodeMaintenance, complete: completeNodes},
+		{name: "ready", args: "[NODE]", example: "crm node ready alpha", help: "end the maintenance of a node", run: (*Shell).cmdReady, complete: completeNodes},
 		{name: "attribute", args: "NODE set NAME VALUE | show NAME | delete NAME", example: "crm node attribute alpha set rack a", help: "permanent attributes of a node", run: (*Shell).cmdNodeAttribute,
 			complete: completeAttributeCommand(completeNodes, func(s *Shell, _ string) []string {
 				return s.nodeNames(func(n *cib.Node) []cib.AttributeSet { return n.Attributes })
@@ -35,8 +35,8 @@ func nodeLevel() *level {
 		{name: "status-attr", args: "NODE set NAME VALUE | show NAME | delete NAME", example: "crm node status-attr alpha delete pingd", help: "attributes that last until the node restarts", run: (*Shell).cmdStatusAttr, complete: completeNodes},
 		{name: "clearstate", args: "NODE", example: "crm node clearstate alpha", help: "vouch that a node is down, in place of fencing", run: (*Shell).cmdClearstate, complete: completeNodes},
 		{name: "fence", args: "NODE [--off|--reboot] [--nowait]", example: "crm node fence alpha --off", help: "have the cluster fence a node, and wait for it", run: (*Shell).cmdFence, complete: completeNodes},
-		{name: "delete", args: "NODE", help: "remove a node from the cluster for good", run: (*Shell).cmdNodeDelete, complete: completeNodes},
-		{name: "server", args: "[NODE ...]", help: "print the names or addresses of nodes", run: (*Shell).cmdServer, complete: completeNodes},
+		{name: "delete", args: "NODE", example: "crm node delete gamma", help: "remove a node from the cluster for good", run: (*Shell).cmdNodeDelete, complete: completeNodes},
+		{name: "server", args: "[NODE ...]", example: "crm node server alpha", help: "print the names or addresses of nodes", run: (*Shell).cmdServer, complete: completeNodes},
 	}}
 }
 

@@ -82,40 +82,69 @@ func (s *Shell) cmdFencingHistory(c *call) error {
 }
 
 func optionsLevel() *level {
-	return &level{name: "options", help: "How crm behaves. Settings last for this session; the environment sets EDITOR and PAGER.", commands: []*row{
-		{name: "show", args: "[NAME]", help: "show the settings", run: (*Shell).cmdOptionsShow},
-		{name: "set", args: "NAME VALUE", example: "set wait yes", help: "change a setting", run: (*Shell).cmdOptionsSet},
-		{name: "wait", args: "yes|no", help: "whether commands wait until the cluster has settled", run: (*Shell).cmdOptionsOne},
-		{name: "force", args: "yes|no", help: "whether commands go on where a check refuses", run: (*Shell).cmdOptionsOne},
+	const none = "there is no such preference"
+	l := &level{name: "options", help: "How crm behaves. Settings last for this session; EDITOR, NO_COLOR and the switches of crm set them from outside.", commands: []*row{
+		{name: "show", args: "[NAME]", example: "options show wait", help: "show the settings", run: (*Shell).cmdOptionsShow},
+		{name: "set", args: "NAME VALUE", example: "options set wait yes", help: "change a setting", run: (*Shell).cmdOptionsSet},
+		{name: "wait", args: "yes|no", example: "options wait yes", help: "whether commands wait until the cluster has settled", run: (*Shell).cmdOptionsOne},
+		{name: "force", args: "yes|no", example: "options force no", help: "whether commands go on where a check refuses", run: (*Shell).cmdOptionsOne},
+		{name: "editor", args: "PROGRAM", example: "options editor nano", help: "the editor of \"configure edit\" and \"template edit\"", run: (*Shell).cmdOptionsOne},
+		{name: "output", args: "plain|color", example: "options output plain", help: "whether terminals show the configuration in colours", run: (*Shell).cmdOptionsOne},
 	}}
+	for name, instead := range map[string]string{
+		"pager": "crm ... | less", "user": "use sudo", "skill-level": "the access rules of the cluster say who may do what",
+		"sort-elements": "the configuration is always shown in the order of crm", "check-mode": "commit always checks; \"commit force\" goes on all the same",
+		"check-frequency": "commit always checks", "colorscheme": "\"options output plain\" shows no colours", "add-quotes": "values are quoted where they need it",
+		"manage-children": "what is set on a group or clone is taken off its members", "save": "set EDITOR and the switches of crm in your shell's start-up file", "reset": "leave crm and start it again",
+	} {
+		l.commands = append(l.commands, elsewhere(name, none, instead))
+	}
+	return l
 }
 
-func (s *Shell) settings() map[string]*bool {
-	return map[string]*bool{"wait": &s.opts.wait, "force": &s.opts.force}
+// settings are the present values by name.
+func (s *Shell) settings() map[string]string {
+	return map[string]string{"wait": yesNo(s.opts.wait), "force": yesNo(s.opts.force), "editor": s.editorProgram(), "output": map[bool]string{true: "color", false: "plain"}[s.colours()]}
 }
 
 func (s *Shell) cmdOptionsShow(c *call) error {
 	if err := c.want(0, 1); err != nil {
 		return err
 	}
-	for _, name := range []string{"force", "wait"} {
+	now := s.settings()
+	if len(c.args) == 1 {
+		if _, known := now[c.args[0]]; !known {
+			return c.usage("%q is no setting: editor, force, output, wait", c.args[0])
+		}
+	}
+	for _, name := range []string{"editor", "force", "output", "wait"} {
 		if len(c.args) == 0 || c.args[0] == name {
-			s.printf("%s \"%s\"\n", name, yesNo(*s.settings()[name]))
+			s.printf("%s \"%s\"\n", name, now[name])
 		}
 	}
 	return nil
 }
 
 func (s *Shell) setOption(c *call, name, value string) error {
-	p := s.settings()[name]
-	if p == nil {
-		return c.usage("%q is no setting: force, wait", name)
+	switch name {
+	case "editor":
+		s.opts.editor = value
+		return nil
+	case "output":
+		if value != "plain" && value != "color" {
+			return c.usage("%q is neither plain nor color", value)
+		}
+		s.opts.display = value
+		return nil
+	case "wait", "force":
+	default:
+		return c.usage("%q is no setting: editor, force, output, wait", name)
 	}
 	v, err := cib.ParseBool(value)
 	if err != nil {
 		return c.usage("%q is neither yes nor no", value)
 	}
-	*p = v
+	*map[string]*bool{"wait": &s.opts.wait, "force": &s.opts.force}[name] = v
 	return nil
 }
 

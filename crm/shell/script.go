@@ -26,7 +26,7 @@ func scriptLevel() *level {
 		return out
 	}
 	return &level{name: "script", help: "Common set-ups in one command. They change the configuration only: software and files on the nodes are not theirs.", commands: []*row{
-		{name: "list", args: "[all] [names]", help: "list the scripts by category, or their names", run: (*Shell).cmdScriptList},
+		{name: "list", args: "[all] [names]", example: "script list names", help: "list the scripts by category, or their names", run: (*Shell).cmdScriptList},
 		{name: "show", args: "SCRIPT [all]", example: "script show virtual-ip", help: "explain a script and what it asks for", run: (*Shell).cmdScriptShow, complete: completeNames},
 		{name: "verify", args: "SCRIPT NAME=VALUE ...", example: "script verify virtual-ip id=vip ip=10.0.0.100", help: "print what running it would add", run: (*Shell).cmdScriptVerify, complete: completeNames},
 		{name: "run", args: "SCRIPT NAME=VALUE ... [dry_run=yes]", example: "script run virtual-ip id=vip ip=10.0.0.100", help: "add it to the configuration", run: (*Shell).cmdScriptRun, complete: completeNames},

@@ -67,6 +67,7 @@ type options struct {
 	message string
 	socket  string
 	display string
+	editor  string
 	shadow  string
 }
 

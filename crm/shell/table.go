@@ -122,8 +122,18 @@ func (s *Shell) cmdHelp(c *call) error {
 		return nil
 	}
 	for i, w := range c.args {
-		if topic, ok := topics[strings.ToLower(w)]; ok && i == len(c.args)-1 {
+		own := slices.ContainsFunc(l.commands, func(c *row) bool { return c.name == strings.ToLower(w) })
+		if topic, ok := topics[strings.ToLower(w)]; ok && i == len(c.args)-1 && !own {
 			s.printf("%s", topic)
+			return nil
+		}
+		if w == "topics" && len(c.args) == 1 {
+			names := make([]string, 0, len(topics))
+			for name := range topics {
+				names = append(names, name)
+			}
+			sort.Strings(names)
+			s.printf("%s\n", strings.Join(names, "\n"))
 			return nil
 		}
 		found, err := l.find(w)
@@ -161,7 +171,7 @@ func (s *Shell) printLevelHelp(l *level) {
 			s.printf("  %-*s  %s\n", width, c.name, c.help)
 		}
 	}
-	s.printf("\nhelp COMMAND explains one; on every level: help, up, ls, cd LEVEL, quit\n")
+	s.printf("\nhelp COMMAND explains one, help topics lists other subjects; on every level: help, up, ls, cd LEVEL, quit\n")
 }
 
 func (s *Shell) printHelp(l *level, c *row) {

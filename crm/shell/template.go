@@ -18,16 +18,16 @@ import (
 
 func templateLevel() *level {
 	l := &level{name: "template", help: "Common set-ups: fill in a few values, look at the statements, take them into the configuration.", commands: []*row{
-		{name: "list", args: "[templates|configs]", help: "list the templates, and what you have filled in", run: (*Shell).cmdTemplateList},
+		{name: "list", args: "[templates|configs]", example: "template list templates", help: "list the templates, and what you have filled in", run: (*Shell).cmdTemplateList},
 		{name: "new", args: "[NAME] TEMPLATE ... [params NAME=VALUE ...]", example: "new web apache params ip=10.0.0.100 configfile=/etc/apache2/apache2.conf",
 			help: "begin to fill in templates; what is required and not given is asked for", run: (*Shell).cmdTemplateNew, complete: func(_ *Shell, words []string) []string {
 				return append(recipeNames(), "params")
 			}},
-		{name: "edit", args: "[NAME]", help: "give the values in $EDITOR", run: (*Shell).cmdTemplateEdit, complete: completeConfigs},
-		{name: "show", args: "[NAME]", help: "print the statements, or what is missing", run: (*Shell).cmdTemplateShow, complete: completeConfigs},
+		{name: "edit", args: "[NAME]", example: "template edit web", help: "give the values in $EDITOR", run: (*Shell).cmdTemplateEdit, complete: completeConfigs},
+		{name: "show", args: "[NAME]", example: "template show web", help: "print the statements, or what is missing", run: (*Shell).cmdTemplateShow, complete: completeConfigs},
 		{name: "apply", args: "[update|replace] [NAME]", example: "apply web", help: "take the statements into the configuration (\"commit\" stores it); replace drops everything else", run: (*Shell).cmdTemplateApply, complete: completeConfigs},
-		{name: "load", args: "NAME", help: "make a filled-in template the one that the other commands mean", run: (*Shell).cmdTemplateLoad, complete: completeConfigs},
-		{name: "delete", args: "NAME [force]", help: "delete a filled-in template", run: (*Shell).cmdTemplateDelete, complete: completeConfigs},
+		{name: "load", args: "NAME", example: "template load web", help: "make a filled-in template the one that the other commands mean", run: (*Shell).cmdTemplateLoad, complete: completeConfigs},
+		{name: "delete", args: "NAME [force]", example: "template delete web", help: "delete a filled-in template", run: (*Shell).cmdTemplateDelete, complete: completeConfigs},
 	}}
 	return l
 }
