@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/quorate/quorate/crm/version"
 )
 
 const attributeDoc = `<cib validate-with="pacemaker-3.9"><configuration><crm_config>
@@ -66,6 +68,8 @@ func TestAttributeTools(t *testing.T) {
 		{"crm_attribute --bogus", 64, "", "--bogus"},
 		{"crm_node -n", 0, "n1\n", ""},
 		{"crm_node", 64, "", "say what to show"},
+		{"pacemakerd -$", 0, "Pacemaker 2.1.5 (Quorate " + version.Version + ")\n", ""}, // agents take the second word
+		{"pacemakerd", 64, "", "quorated"},
 		{"crm_node -l", 1, "", "running cluster"},
 		{"cibadmin -R", 64, "", "Please supply XML"},
 		{"cibadmin", 64, "", "say what to do"},

@@ -248,6 +248,12 @@ func (f *frame) fail(code int, format string, a ...any) int {
 // failed reports an error of the work itself and returns its exit code.
 func (f *frame) failed(err error) int { return f.fail(exitCode(err), "%v", err) }
 
+// showVersion prints the version in one line, of which agents take the second word.
+func (f *frame) showVersion(features string) int {
+	fmt.Fprintln(f.io.Out, strings.TrimSpace(fmt.Sprintf("Pacemaker %s (Quorate %s) %s", toolVersion, version.Version, features)))
+	return exitOK
+}
+
 // parse reads the options; done says that the tool has ended with the code.
 func (f *frame) parse(args []string, options []option) (rest []string, code int, done bool) {
 	var help, ver bool
@@ -265,8 +271,7 @@ func (f *frame) parse(args []string, options []option) (rest []string, code int,
 		io.WriteString(f.io.Out, f.name+": "+f.what+"\n\nUsage: "+f.name+" [OPTION...]\n\n"+usage(options))
 		return nil, exitOK, true
 	case ver:
-		fmt.Fprintf(f.io.Out, "Pacemaker %s (Quorate %s)\n", toolVersion, version.Version)
-		return nil, exitOK, true
+		return nil, f.showVersion(""), true
 	}
 	return rest, 0, false
 }

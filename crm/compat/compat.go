@@ -33,6 +33,7 @@ var tools = map[string]tool{
 	"crm_verify":    crmVerify,
 	"crmadmin":      crmadmin,
 	"iso8601":       isoDates,
+	"pacemakerd":    pacemakerd,
 	"stonith_admin": stonithAdmin,
 }
 
