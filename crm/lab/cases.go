@@ -47,7 +47,7 @@ func pickCases(names []string) ([]labCase, error) {
 	return out, nil
 }
 
-var labCases = []labCase{
+var labCases = append([]labCase{
 	{"cold-start", "all machines lose power and get it again", coldStart, false},
 	{"member-power-off", "a machine that does not lead loses power", func(t *trial) error { return t.powerOff(false) }, false},
 	{"leader-power-off", "the machine that leads loses power", func(t *trial) error { return t.powerOff(true) }, false},
@@ -63,7 +63,7 @@ var labCases = []labCase{
 	{"pause", "each daemon in turn stands still for as long as must be ridden out", pause, true},
 	{"long-pause", "a daemon stands still until it is fenced", longPause, false},
 	{"clean-stop", "a machine leaves in order and comes back; nothing is fenced", cleanStop, true},
-}
+}, fenceCases...)
 
 // waitHeld waits until all resources are held by somebody, other than by the machines named.
 func (t *trial) waitHeld(limit time.Duration, but []string) error {

@@ -48,8 +48,10 @@ type event struct {
 type process struct {
 	h    *harness
 	n    *Node
+	disk *simdisk.Disk
 	log  *simdisk.Log
 	name string
+	life membership.Incarnation
 	dead bool
 	runs map[string]bool // services
 }
@@ -98,20 +100,48 @@ func newHarness(t *testing.T, n int, properties, resources, topology string) *ha
 		first := replica.Founding(membership.RaftID(i), data)
 		first.HardState.Commit = &index
 		first.Snapshot.Metadata.Index, first.Snapshot.Metadata.ConfState = &index, &raftpb.ConfState{Voters: voters}
-		log, err := simdisk.New().Create(raftlog.Identity{ClusterID: "c", NodeID: membership.NodeID(i), RaftID: membership.RaftID(i)}, first)
+		disk := simdisk.New()
+		log, err := disk.Create(raftlog.Identity{ClusterID: "c", NodeID: membership.NodeID(i), RaftID: membership.RaftID(i)}, first)
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := &process{h: h, log: log, name: fmt.Sprint("n", i), runs: map[string]bool{}}
-		p.n, err = New(Config{Name: p.name, NodeID: membership.NodeID(i), RaftID: membership.RaftID(i), Incarnation: membership.Incarnation(i),
-			Boot: p.name, Storage: log, State: s, IgnoreStreams: true}, 0, h.wall)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p.n.Adopt(0, nil)
+		p := &process{h: h, disk: disk, log: log, name: fmt.Sprint("n", i), life: membership.Incarnation(i), runs: map[string]bool{}}
+		p.start(membership.NodeID(i), s)
 		h.nodes = append(h.nodes, p)
 	}
 	return h
+}
+
+// start makes the node of the process from its log and the state of the snapshot in it.
+func (p *process) start(id membership.NodeID, s *command.State) {
+	now, wall := p.h.clock()
+	n, err := New(Config{Name: p.name, NodeID: id, RaftID: membership.RaftID(id), Incarnation: p.life,
+		Boot: p.name, Storage: p.log, State: s, IgnoreStreams: true}, now, wall)
+	if err != nil {
+		p.h.t.Fatal(err)
+	}
+	n.Adopt(now, nil)
+	p.n = n
+}
+
+// restart kills the node process; another one starts at once. What it was running is forgotten with it.
+func (h *harness) restart(p *process) {
+	p.disk.Crash(true)
+	var err error
+	if p.log, err = p.disk.Open(); err != nil {
+		h.t.Fatal(err)
+	}
+	snap, err := p.log.ReadSnapshot()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	s, err := command.DecodeState(snap.GetData())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	s.Index, s.Term = snap.GetMetadata().GetIndex(), snap.GetMetadata().GetTerm()
+	p.life += 100
+	p.start(p.n.cfg.NodeID, s)
 }
 
 func (h *harness) after(d time.Duration, f func()) {
@@ -178,8 +208,9 @@ func (h *harness) run(limit time.Duration, done func() bool) {
 
 // to gives a live node something after a hop.
 func (h *harness) to(p *process, f func()) {
+	life := p.life
 	h.after(hop, func() {
-		if !p.dead {
+		if !p.dead && p.life == life {
 			f()
 		}
 	})
@@ -194,7 +225,8 @@ func (p *process) output(o Output) {
 		to, from := h.nodes[hb.To-1], p.n.cfg.NodeID
 		h.to(to, func() {
 			now, wall := h.clock()
-			if err := to.n.HeartbeatReceived(now, wall, from, hb.Link, hb.Payload); err != nil {
+			// The first of a new process is refused, since it may be an old one on its way.
+			if err := to.n.HeartbeatReceived(now, wall, from, hb.Link, hb.Payload); err != nil && p.life < 100 {
 				h.t.Errorf("%s: heartbeat of %s: %v", to.name, p.name, err)
 			}
 		})
@@ -227,9 +259,9 @@ func (p *process) output(o Output) {
 	for _, req := range o.Start {
 		res, d := p.agent(req)
 		res.ID = req.ID
-		if d >= 0 {
+		if life := p.life; d >= 0 {
 			h.after(d, func() {
-				if !p.dead {
+				if !p.dead && p.life == life {
 					now, wall := h.clock()
 					res.Finished = wall
 					p.n.RunFinished(now, wall, res)

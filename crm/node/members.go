@@ -345,7 +345,8 @@ func (m *members) leaderCheck() {
 	for _, id := range conf.Voters {
 		node := m.nodeID(id)
 		for i := range v.Members {
-			if p := &v.Members[i]; p.Node == node && here(p.State) && id != role.Leader {
+			// The leader itself is here only as another process than the one that led, which votes like any other.
+			if p := &v.Members[i]; p.Node == node && here(p.State) {
 				voters = append(voters, replica.Voter{ID: id, Applied: p.Applied})
 				reachable[id] = true
 			}

@@ -1,0 +1,167 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/quorate/quorate/crm/store/command"
+)
+
+var fenceCases = []labCase{
+	{"fence-levels", "the device of the first level of the topology does not work, the second one does", fenceLevels, false},
+	{"fence-executor-kill", "the node process that carries out a fencing is killed in the middle", fenceExecutorKill, false},
+	{"fence-command", "an administrator has a machine switched off, and it comes back later", fenceCommand, false},
+}
+
+// fencings returns the fencing history as the cluster has it.
+func (t *trial) fencings() ([]command.FencingRecord, error) {
+	s, err := t.state(t.ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.Fencing, nil
+}
+
+func fenceLevels(t *trial) error {
+	l, err := t.leader(t.ctx)
+	if err != nil {
+		return err
+	}
+	// The socket of the wrong device is that of nobody.
+	if _, err := t.crm(l, "configure", "primitive", "wrong", "stonith:fence_lab", "params", "socket=/nonexistent", "pcmk_host_list="+strings.Join(t.names(), " "),
+		"pcmk_reboot_retries=2", "op", "monitor", "interval=0", "timeout=10s"); err != nil {
+		return err
+	}
+	topology := []string{"configure", "fencing_topology"}
+	for _, name := range t.names() {
+		topology = append(topology, name+":", "wrong", "power")
+	}
+	if _, err := t.crm(l, topology...); err != nil {
+		return err
+	}
+	m, resources, err := t.victim(false)
+	if err != nil {
+		return err
+	}
+	at := mono()
+	if err := t.powerCut(m); err != nil {
+		return err
+	}
+	if err := t.waitHeld(20*time.Second, []string{m.name}); err != nil {
+		return err
+	}
+	if err := t.recovered(at, resources, t.recoveryLimit()+4*time.Second); err != nil {
+		return err
+	}
+	list, err := t.fencings()
+	if err != nil {
+		return err
+	}
+	at2 := slices.IndexFunc(list, func(f command.FencingRecord) bool { return f.Target == m.name && f.OK })
+	if at2 < 0 || list[at2].Device != "power" || !strings.Contains(list[at2].Detail, "wrong reboot") {
+		return fmt.Errorf("history %+v: want a success of power after a failure of wrong", list)
+	}
+	return t.waitAll(20 * time.Second)
+}
+
+func fenceExecutorKill(t *trial) error {
+	m, resources, err := t.victim(false)
+	if err != nil {
+		return err
+	}
+	t.power.SetMode(PowerSlow)
+	defer t.power.SetMode(PowerOK)
+	at := mono()
+	if err := t.powerCut(m); err != nil {
+		return err
+	}
+	executor := ""
+	if err := t.poll(t.ctx, 10*time.Second, "a fencing to begin", func() error {
+		s, err := t.state(t.ctx)
+		if err != nil {
+			return err
+		}
+		for i := range s.Pending {
+			if s.Pending[i].Target == m.name {
+				executor = s.Pending[i].Node
+				return nil
+			}
+		}
+		return errors.New("none is pending")
+	}); err != nil {
+		return err
+	}
+	if err := t.sleep(300 * time.Millisecond); err != nil {
+		return err
+	}
+	if err := t.signal(t.node(executor), syscall.SIGKILL, true, "SIGKILL of the executor of the fencing"); err != nil {
+		return err
+	}
+	// The machine may be back before another node had to fence it again: the switch does what the first one asked.
+	if err := t.poll(t.ctx, 25*time.Second, "its resources to be started again", func() error {
+		records, err := t.since(at)
+		if err != nil {
+			return err
+		}
+		for _, name := range resources {
+			if !slices.ContainsFunc(records, func(r Record) bool { return r.Kind == KindUp && r.Resource == name }) {
+				return fmt.Errorf("%s was not", name)
+			}
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	if err := t.recovered(at, resources, t.recoveryLimit()+2*t.power.Slow+2*time.Second); err != nil {
+		return err
+	}
+	t.power.SetMode(PowerOK)
+	list, err := t.fencings()
+	if err != nil {
+		return err
+	}
+	if len(list) == 0 || list[0].OK || list[0].By != executor {
+		return fmt.Errorf("history %+v: want the fencing that %s did not answer first", list, executor)
+	}
+	t.note("%s", list[0].Detail)
+	return t.waitAll(25 * time.Second)
+}
+
+func fenceCommand(t *trial) error {
+	m, resources, err := t.victim(true)
+	if err != nil {
+		return err
+	}
+	other := t.nodes[0]
+	if other == m {
+		other = t.nodes[1]
+	}
+	at := mono()
+	text, err := t.crm(other, "node", "fence", m.name, "--off")
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(text, "off of "+m.name+" by ") {
+		return fmt.Errorf("crm node fence printed %q", text)
+	}
+	if m.on() {
+		return fmt.Errorf("%s has power after it was switched off", m.name)
+	}
+	if err := t.waitHeld(10*time.Second, []string{m.name}); err != nil {
+		return err
+	}
+	if err := t.recovered(at, resources, t.recoveryLimit()); err != nil {
+		return err
+	}
+	if _, err := t.crm(other, "node", "fence", m.name); err == nil {
+		return fmt.Errorf("fencing of %s, which is off, was not refused", m.name)
+	}
+	if err := t.on(m); err != nil {
+		return err
+	}
+	return t.waitAll(20 * time.Second)
+}
