@@ -1,8 +1,8 @@
 package model
 
-// slabSize is how many actions or relations are allocated at a time: large decisions have hundreds of
-// thousands of both.
-const slabSize = 512
+// slab is how many actions, relations or orderings are allocated at a time when there are that many already: large
+// decisions have hundreds of thousands, small ones some tens.
+func slab(already int) int { return min(max(already, 32), 512) }
 
 // store hands out actions and relations and finds the actions that belong to no resource.
 type store struct {
@@ -24,7 +24,7 @@ type OpMeta struct {
 // NewAction returns a new action with the next number, known to the cluster and to its resource.
 func (c *Cluster) NewAction(r *Resource, key, task string, intervalMS int64, node *Node) *Action {
 	if len(c.store.actions) == 0 {
-		c.store.actions = make([]Action, slabSize)
+		c.store.actions = make([]Action, slab(len(c.Actions)))
 	}
 	a := &c.store.actions[0]
 	c.store.actions = c.store.actions[1:]
@@ -67,7 +67,7 @@ func (r *Resource) Probe(n *Node) *Action {
 // NewOrdering adds a copy of o to the orderings.
 func (c *Cluster) NewOrdering(o *Ordering) {
 	if len(c.store.orderings) == 0 {
-		c.store.orderings = make([]Ordering, slabSize)
+		c.store.orderings = make([]Ordering, slab(len(c.Orderings)))
 	}
 	n := &c.store.orderings[0]
 	c.store.orderings = c.store.orderings[1:]
@@ -81,7 +81,7 @@ func (c *Cluster) ClusterAction(key string) *Action { return c.store.byKey[key] 
 // NewRelation returns a new relation that is not yet stored on its actions.
 func (c *Cluster) NewRelation() *Relation {
 	if len(c.store.relations) == 0 {
-		c.store.relations = make([]Relation, slabSize)
+		c.store.relations = make([]Relation, slab(len(c.Actions)))
 	}
 	r := &c.store.relations[0]
 	c.store.relations = c.store.relations[1:]

@@ -202,7 +202,7 @@ func (w *attributes) like(a *model.Action, out *transition.Action) bool {
 	}
 	from := w.lastOut.Attributes
 	if len(w.room) < len(from) {
-		w.room = make([]transition.Attr, max(4096, len(from)))
+		w.room = make([]transition.Attr, max(min(len(w.c.Actions)*4, 4096), len(from)))
 	}
 	list := w.room[:len(from):len(from)]
 	w.room = w.room[len(from):]
