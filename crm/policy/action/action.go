@@ -162,10 +162,17 @@ func OpMeta(c *model.Cluster, r *model.Resource, task string, intervalMS int64) 
 		}
 	}
 	op := values.FindOp(r, task, intervalMS, false)
-	r.OpMetaCache = append(r.OpMetaCache, model.OpMeta{Task: task, Interval: intervalMS, Op: op,
-		Meta: values.OpMeta(c, r, task, intervalMS, op)})
+	meta := plainMeta
+	if op != nil || intervalMS != 0 || task != TaskStart && task != TaskStop || r.FenceDevice || len(c.Doc.Config.OpDefaults) > 0 {
+		meta = values.OpMeta(c, r, task, intervalMS, op)
+	}
+	r.OpMetaCache = append(r.OpMetaCache, model.OpMeta{Task: task, Interval: intervalMS, Op: op, Meta: meta})
 	return &r.OpMetaCache[len(r.OpMetaCache)-1]
 }
+
+// plainMeta is what values.OpMeta gives for a start or stop of which the configuration says nothing, as is so for
+// most. It is never changed.
+var plainMeta = map[string]string{"timeout": "20000"}
 
 // Meta returns a meta-attribute of an action: its own, else that of its operation. The expected result code
 // is in Action.TargetRC.

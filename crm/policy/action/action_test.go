@@ -1,12 +1,14 @@
 package action
 
 import (
+	"maps"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/quorate/quorate/crm/cib"
 	"github.com/quorate/quorate/crm/policy/model"
+	"github.com/quorate/quorate/crm/policy/values"
 	"github.com/quorate/quorate/crm/transition"
 )
 
@@ -303,5 +305,17 @@ func TestClearFailcount_OneMessage(t *testing.T) {
 	}
 	if len(c.Messages) != 1 || !strings.Contains(c.Messages[0].Text, "A on n1") {
 		t.Errorf("messages %v, want one that names resource and node", c.Messages)
+	}
+}
+
+// TestOpMeta_PlainOperations holds the shortcut to what it stands for.
+func TestOpMeta_PlainOperations(t *testing.T) {
+	t.Parallel()
+	c := &model.Cluster{Doc: &cib.Document{}}
+	for _, task := range []string{TaskStart, TaskStop} {
+		r := &model.Resource{ID: "a", Kind: cib.Primitive, Config: &cib.Resource{ID: "a"}}
+		if got, want := OpMeta(c, r, task, 0).Meta, values.OpMeta(c, r, task, 0, nil); !maps.Equal(got, want) {
+			t.Errorf("OpMeta(%s) = %v, want %v", task, got, want)
+		}
 	}
 }
