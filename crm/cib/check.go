@@ -42,6 +42,9 @@ func Check(doc *Document) []Problem {
 	return k.problems
 }
 
+// PropertiesPlace is where problems of cluster properties are.
+const PropertiesPlace = "cluster properties"
+
 type checker struct {
 	doc      *Document
 	c        *Configuration
@@ -386,7 +389,9 @@ func (k *checker) sets(where string, list []AttributeSet, option func(string) *O
 				continue
 			}
 			if err := o.Check(p.Value); err != nil && !strings.EqualFold(p.Value, "#default") {
-				k.warn(pos, where, "until then the default counts", "%v", err)
+				if k.warn(pos, where, "until then the default counts", "%v", err); len(k.problems) < maxCheckProblems {
+					k.problems[len(k.problems)-1].Option = p.Name
+				}
 			}
 		}
 	}
@@ -689,7 +694,7 @@ func (k *checker) cluster() {
 }
 
 func (k *checker) properties() {
-	const where = "cluster properties"
+	const where = PropertiesPlace
 	k.sets(where, k.c.Properties, PropertyOption)
 	for i := range k.c.Properties {
 		for _, p := range k.c.Properties[i].Pairs {

@@ -31,6 +31,7 @@ type Problem struct {
 	Where    string // object or path, such as "primitive db" or "configuration/resources"
 	Text     string // what is wrong
 	Hint     string // what would be right; "" = evident
+	Option   string // option, as it is written, whose value is none, so that its default counts; "" = not about one
 }
 
 // String returns the problem in one line, such as `line 12: primitive db: ...; ...`.

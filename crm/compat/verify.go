@@ -10,6 +10,7 @@ import (
 	"github.com/quorate/quorate/crm/cib"
 	"github.com/quorate/quorate/crm/cib/cibxml"
 	"github.com/quorate/quorate/crm/policy"
+	check "github.com/quorate/quorate/crm/verify"
 )
 
 // crmVerify is crm_verify: is a configuration sound?
@@ -76,7 +77,7 @@ func verify(o *output, data []byte, verbose bool, save string) error {
 		}
 	}
 	wrong := false
-	for _, p := range append(problems, cib.Check(doc)...) {
+	for _, p := range append(problems, check.Problems(check.Input{After: doc})...) {
 		wrong = wrong || p.Severity == cib.Error
 		if p.Severity == cib.Error || verbose {
 			o.warn("%s: %s", map[bool]string{true: "error", false: "warning"}[p.Severity == cib.Error], p)

@@ -64,7 +64,7 @@ func Problems(in Input) []cib.Problem {
 // general is what can be said without agents.
 func general(doc, before *cib.Document) []cib.Problem {
 	out := cib.Check(doc)
-	out = append(out, properties(doc, before)...)
+	strict(out, doc, before)
 	out = append(out, fencing(doc)...)
 	return append(out, ignored(doc)...)
 }
@@ -154,38 +154,26 @@ func ignored(doc *cib.Document) []cib.Problem {
 			out = append(out, problem(cib.Error, k.Pos, where, "", "loss-policy=fence cannot be met: fencing is off"))
 		}
 	}
-	cib.EachResource(&doc.Config, func(r, _ *cib.Resource) {
-		where := fmt.Sprintf("%s %s", r.Kind, r.ID)
-		if role, ok := cib.Value(r.Meta, "target-role"); ok {
-			if _, err := cib.ParseRole(role); err != nil {
-				out = append(out, problem(cib.Error, r.Pos, where, "", "target-role: %v", err))
-			}
-		}
-	})
 	return out
 }
 
-// properties names values of cluster properties that were set now and are none: the default would count.
-func properties(doc, before *cib.Document) []cib.Problem {
-	var out []cib.Problem
-	old := make(map[string]string)
-	for _, set := range before.Config.Properties {
-		for _, p := range set.Pairs {
-			old[set.ID+" "+p.Name] = p.Value
-		}
-	}
-	for _, set := range doc.Config.Properties {
-		for _, p := range set.Pairs {
-			o := cib.PropertyOption(p.Name)
-			if was, had := old[set.ID+" "+p.Name]; o == nil || p.IDRef != "" || had && was == p.Value {
-				continue
-			}
-			if err := o.Check(p.Value); err != nil {
-				out = append(out, problem(cib.Error, p.Pos, fmt.Sprintf("property %s=%s", p.Name, p.Value), "", "%v", err))
+// strict makes errors of values that are none where nobody can want the default instead: of cluster properties that
+// change now, and of target roles.
+func strict(problems []cib.Problem, doc, before *cib.Document) {
+	for i := range problems {
+		p := &problems[i]
+		o := cib.PropertyOption(p.Option)
+		switch {
+		case p.Option == "target-role":
+			p.Severity = cib.Error
+		case o != nil && p.Where == cib.PropertiesPlace:
+			was, _ := cib.Value(before.Config.Properties, p.Option)
+			now, _ := cib.Value(doc.Config.Properties, p.Option)
+			if was != now {
+				p.Severity = cib.Error
 			}
 		}
 	}
-	return out
 }
 
 // Private reports whether a parameter of an agent holds a password or key: by its name, or because the agent's

@@ -69,6 +69,10 @@ func TestProblems(t *testing.T) {
 		{"private by name", off + "primitive a lsb:x params password=x", []string{"warning: primitive a: the value of password is a password or key and stands in the open; put it into a file that only root may read, and write password=ref:file:/etc/quorate/secrets/NAME"}},
 		{"private and kept elsewhere", off + "primitive a ocf:test:Known params ip=1 pin=ref:file:/x", nil},
 		{"inside of a clone", off + "primitive a lsb:x\nprimitive b lsb:x\nclone c a\norder o b a", []string{"error: order o: a is inside of clone c and has many instances; name c instead"}},
+		{"place inside of a clone", off + "node n\nprimitive a lsb:x\nclone c a\nlocation l a 1: n", []string{"error: location l: a is inside of clone c and has many instances; name c instead"}},
+		{"target-role", off + "primitive a lsb:x meta target-role=Up\nprimitive b lsb:x meta target-role=\"#default\"", []string{
+			"error: primitive a: target-role=\"Up\": expected one of Stopped, Started, Unpromoted, Promoted; until then the default counts"}},
+		{"value of a property", off + "property batch-limit=many", []string{"error: cluster properties: batch-limit=\"many\": expected a whole number; until then the default counts"}},
 		{"ticket without fencing", off + "primitive a lsb:x\nrsc_ticket k t: a loss-policy=fence", []string{"error: ticket k: loss-policy=fence cannot be met: fencing is off"}},
 		{"duplicate monitors", off + "primitive a lsb:x op monitor interval=10s op monitor interval=10s timeout=3s", []string{"warning: primitive a: there are two operations monitor with interval 10s; the first counts; remove one of them"}},
 	} {
