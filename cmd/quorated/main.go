@@ -37,6 +37,6 @@ func main() {
 	}
 	if err := app.Run(os.Args); err != nil {
 		fmt.Fprintln(os.Stderr, "quorated:", err)
-		os.Exit(1)
+		os.Exit(daemon.ExitCode(err))
 	}
 }

@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == "--root" {
 		if err := RunRunner(context.Background(), Options{Root: os.Args[2]}); err != nil {
 			fmt.Fprintln(os.Stderr, "quorated:", err)
-			os.Exit(1)
+			os.Exit(ExitCode(err))
 		}
 		os.Exit(0)
 	}
@@ -153,8 +153,9 @@ func (m *machine) fails() string {
 	d := m.start()
 	select {
 	case err := <-d.done:
-		if err == nil {
-			m.t.Fatalf("the daemon ended without an error:\n%s", d.out)
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != exitConfig {
+			m.t.Fatalf("the daemon ended with %v, want exit code %d, with which the service manager does not start it again:\n%s", err, exitConfig, d.out)
 		}
 	case <-time.After(patience):
 		m.t.Fatalf("the daemon did not end:\n%s", d.out)
@@ -500,6 +501,44 @@ func TestBadDays_Requests(t *testing.T) {
 	must(t, m.client().Init(ctx, api.InitRequest{Cluster: "test", Node: "alpha", Links: m.links()}))
 	if err := m.client().Init(ctx, api.InitRequest{Cluster: "test", Node: "alpha", Links: m.links()}); err == nil || !strings.Contains(err.Error(), "already in a cluster") {
 		t.Errorf("Init() again = %v", err)
+	}
+}
+
+// The service manager is told when the daemon is ready, and nobody else sees its socket.
+func TestNotify(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "notify")
+	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
+	must(t, err)
+	defer l.Close()
+	must(t, notify("READY=1"))
+	t.Setenv("NOTIFY_SOCKET", name)
+	must(t, notify("READY=1"))
+	buf := make([]byte, 100)
+	n, err := l.Read(buf)
+	if err != nil || string(buf[:n]) != "READY=1" {
+		t.Errorf("the service manager got %q, %v", buf[:n], err)
+	}
+	for _, v := range nodeEnvironment(Options{}) {
+		if strings.HasPrefix(v, "NOTIFY_SOCKET") {
+			t.Errorf("the node process gets %s", v)
+		}
+	}
+	must(t, l.Close())
+	if err := notify("READY=1"); err == nil {
+		t.Error("notify() to a socket that is closed: no error")
+	}
+}
+
+func TestMakeFolders_Owner(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give a folder to another user")
+	}
+	m := newMachine(t)
+	must(t, makeFolders(m.paths, nil))
+	must(t, os.Chown(m.paths.Var, 1234, 1234))
+	if err := makeFolders(m.paths, nil); err == nil || !strings.Contains(err.Error(), "belongs to uid 1234") {
+		t.Errorf("makeFolders() = %v, want the state folder of another user refused", err)
 	}
 }
 

@@ -44,8 +44,15 @@ type Options struct {
 }
 
 // RunRunner is the daemon's privileged parent: it opens the API socket, starts the node process as an
-// unprivileged user and runs agents for it. It returns when the node process has ended in order.
-func RunRunner(ctx context.Context, o Options) error {
+// unprivileged user and runs agents for it. It returns when the node process has ended in order. What starting again
+// would not help is a *ConfigError.
+func RunRunner(ctx context.Context, o Options) (err error) {
+	serving := false
+	defer func() {
+		if err != nil && (!serving || errors.Is(err, runner.ErrNodeRefused)) {
+			err = &ConfigError{err}
+		}
+	}()
 	// Before anything is opened: whatever this process inherited is not for agents.
 	if err := subprocess.Seal(); err != nil {
 		return err
@@ -125,7 +132,14 @@ func RunRunner(ctx context.Context, o Options) error {
 		Path: self, Args: nodeArgs(o), User: cred, API: socket.File, Final: []int{exitConfig},
 		Env: nodeEnvironment(o),
 	}}
+	serving = true
+	if err := notify("READY=1"); err != nil {
+		log.Warn("ready", "error", err)
+	}
 	err = sup.Run(ctx, signals)
+	if err := notify("STOPPING=1"); err != nil {
+		log.Warn("stopping", "error", err)
+	}
 	if _, aerr := auditLog.Append("daemon-stop", map[string]any{"pid": os.Getpid()}, true); aerr != nil {
 		log.Error("audit log", "error", aerr)
 	}
@@ -222,8 +236,18 @@ func makeFolders(p Paths, cred *subprocess.Credential) error {
 		if !info.IsDir() {
 			return fmt.Errorf("%s is not a folder", f.path)
 		}
-		if info.Mode().Perm()&0o022 != 0 {
-			return fmt.Errorf("%s has mode %04o: others can write it; use chmod go-w", f.path, info.Mode().Perm())
+		if f.node && cred != nil {
+			if st, ok := info.Sys().(*syscall.Stat_t); !ok || st.Uid != cred.UID {
+				return fmt.Errorf("%s must belong to uid %d, which runs the node process; use chown", f.path, cred.UID)
+			}
+			if info.Mode().Perm()&0o022 != 0 {
+				return fmt.Errorf("%s has mode %04o: others can write it; use chmod go-w", f.path, info.Mode().Perm())
+			}
+			continue
+		}
+		// Who owns a folder can put another one in the place of what is in it.
+		if err := checkOwned(f.path, info); err != nil {
+			return err
 		}
 	}
 	return nil
