@@ -15,7 +15,7 @@ COMPAT = attrd_updater cibadmin crm_attribute crm_error crm_failcount crm_master
          crm_simulate crm_standby crm_ticket crm_verify crmadmin iso8601 pacemakerd stonith_admin
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-lab check vet lint race fuzz fidelity bench install clean
+.PHONY: help build demo test test-lab check vet lint race fuzz fidelity bench bench-policy install clean
 
 help: ## show this list
 	@echo "Quorate $(VERSION): targets"
@@ -56,6 +56,9 @@ fidelity: build ## Pacemaker's scheduler corpus, where ../shared is there
 
 bench: ## benchmarks with their baseline in docs/performance.md
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+bench-policy: ## the policy engine's table of docs/performance.md, on one core
+	$(GO) test ./crm/policy -run '^$$' -bench 'Decide$$|DecideMix|Execute|ReadXML' -benchtime 5x -cpu 1 -timeout 30m
 
 install: build ## DESTDIR and PREFIX are honoured
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/sysusers.d \
