@@ -19,6 +19,8 @@ const (
 	JSON = "application/json"
 	CBOR = "application/cbor"
 	XML  = "application/xml"
+	// EventStream is the form of server-sent events.
+	EventStream = "text/event-stream"
 )
 
 // Endpoint is one row of the protocol.
@@ -45,6 +47,7 @@ const (
 	PathAgents   = "/v1/agents"
 	PathDecision = "/v1/decisions"
 	PathInput    = "/v1/decisions/input"
+	PathEvents   = "/v1/events"
 	PathRevision = "/v1/revision"
 )
 
@@ -63,6 +66,7 @@ var Endpoints = []Endpoint{
 	{http.MethodGet, PathAgents, acl.AgentRead, "agents of a class, ?class="},
 	{http.MethodGet, PathRevision, acl.ConfigRead, "the configuration as it was after a change, ?index="},
 	{http.MethodGet, PathDecision, acl.ConfigRead, "decisions of this node as leader, newest first; ?most=NUMBER of them"},
+	{http.MethodGet, PathEvents, acl.ConfigRead, "what happens, as server-sent events; ?after=INDEX (or Last-Event-ID) resumes, ?kind= ?node= ?resource= choose"},
 	{http.MethodGet, PathInput, acl.ConfigRead, "a decision with the document that it was made from, ?id=TERM.TRANSITION"},
 }
 

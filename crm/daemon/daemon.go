@@ -349,6 +349,13 @@ func (p *process) backend() server.Backend {
 			}
 			return b.Decisions(ctx, most)
 		},
+		Events: func(ctx context.Context, after uint64) ([]api.Event, uint64, error) {
+			b, err := with()
+			if err != nil {
+				return nil, after, err
+			}
+			return b.Events(ctx, after)
+		},
 		Input: func(ctx context.Context, id string) (*api.DecisionInput, error) {
 			b, err := with()
 			if err != nil {

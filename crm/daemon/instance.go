@@ -47,6 +47,7 @@ type instance struct {
 	rounds    chan struct{} // asks for a round of the authority
 
 	decisions *decisions
+	events    *events
 
 	mu       sync.Mutex // guards what follows
 	attempts keyring.Attempts
@@ -105,6 +106,7 @@ func openInstance(p Paths, cfg *Config, log hclog.Logger, client *runner.Client,
 	}
 	d.loop = newLoop(n, rlog, d.log, started)
 	d.loop.run, d.loop.incarnation, d.loop.name = client, incarnation, d.name
+	d.events = newEvents()
 	d.decisions = openDecisions(p.decisionDir(), d.name, d.log)
 	d.loop.onDecision = d.record
 	if d.net, err = newNetwork(d, known); err != nil {
@@ -152,6 +154,7 @@ func (d *instance) Run(ctx context.Context) error {
 	group.Go(func() { errs <- d.loop.Run(ctx) })
 	group.Go(func() { d.runRounds(ctx) })
 	group.Go(func() { d.decisions.Run(ctx) })
+	group.Go(func() { d.events.Run(ctx, d.loop.Wait) })
 	err := <-errs
 	cancel()
 	group.Wait()
@@ -365,6 +368,7 @@ func (d *instance) backend() server.Backend {
 			return out, err
 		},
 		Decisions: func(_ context.Context, most int) ([]api.Decision, error) { return d.decisions.newest(most), nil },
+		Events:    d.events.next,
 		Input:     func(_ context.Context, id string) (*api.DecisionInput, error) { return d.decisions.input(id) },
 	}
 }

@@ -19,6 +19,8 @@ func historyLevel() *level {
 		{name: "info", help: "show what is known from when, and what limit and exclude leave of it", example: "history info", run: (*Shell).cmdHistoryInfo},
 		{name: "limit", aliases: []string{"timeframe"}, args: "[FROM [TO] | clear]", example: "history limit 14:00 15:30", help: "show what happened in a span of time: 15:04, \"2026-01-31 15:04\", \"Jan 31 15:04\", or 2h (before now)", run: (*Shell).cmdLimit},
 		{name: "events", args: "[NUMBER]", example: "history events 20", help: "list what happened, the newest last", run: (*Shell).cmdEvents},
+		{name: "follow", args: "[kind=KIND,...] [node=NODE] [resource=RESOURCE] [after=INDEX]", example: "history follow kind=fencing,node",
+			help: "print what happens from now on, or after the state with an index, until it is interrupted", run: (*Shell).cmdFollow},
 		{name: "log", args: "[NODE ...]", example: "history log alpha", help: "list what happened on nodes, or on all", run: (*Shell).cmdHistoryNode, complete: completeNodes},
 		{name: "node", args: "NODE ...", example: "history node alpha", help: "list what happened to nodes: membership, fencing, operations", run: (*Shell).cmdHistoryNode, complete: completeNodes},
 		{name: "resource", args: "RESOURCE ...", example: "history resource web", help: "list the operations of resources", run: (*Shell).cmdHistoryResource, complete: completeResources},

@@ -3,6 +3,7 @@ package shell
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/quorate/quorate/crm/acl"
 	"github.com/quorate/quorate/crm/api"
+	"github.com/quorate/quorate/crm/api/client"
 	"github.com/quorate/quorate/crm/api/server"
 	"github.com/quorate/quorate/crm/cib"
 	"github.com/quorate/quorate/crm/store/command"
@@ -57,6 +59,14 @@ func newCluster(t *testing.T) *cluster {
 				return pastDecisions[:1], nil
 			}
 			return pastDecisions, nil
+		},
+		Events: func(ctx context.Context, after uint64) ([]api.Event, uint64, error) {
+			if after >= 8 {
+				<-ctx.Done()
+				return nil, after, ctx.Err()
+			}
+			return []api.Event{{Index: 7, Kind: api.EventNode, Node: "n1", Text: "first"}, {Index: 8, Kind: api.EventConfig, Text: "second"},
+				{Index: 8, Kind: api.EventNode, Node: "n2", Text: "third"}}, 8, nil
 		},
 		Input: func(_ context.Context, id string) (*api.DecisionInput, error) {
 			for _, d := range pastDecisions {
@@ -302,5 +312,49 @@ func TestLive_PastDecisions(t *testing.T) {
 		if (code != 0) != failed || !strings.Contains(out, tt.out) || !strings.Contains(errs, tt.err) {
 			t.Errorf("crm %s: exit %d, want %q and %q in\n%s%s", tt.args, code, tt.out, tt.err, out, errs)
 		}
+	}
+}
+
+// TestLive_Events reads the stream of the API: what was asked for, and the id only with the last event of a state.
+func TestLive_Events(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	cl := client.New(c.socket)
+	stop := errors.New("enough")
+	for _, tt := range []struct {
+		filter client.EventFilter
+		want   string
+	}{
+		{client.EventFilter{}, "first second third"},
+		{client.EventFilter{Kinds: []string{api.EventNode}}, "first third"},
+		{client.EventFilter{Node: "n2", After: 3}, "third"},
+		{client.EventFilter{Kinds: []string{api.EventConfig, api.EventNode}, Node: "n1"}, "first"},
+	} {
+		var got []string
+		err := cl.Events(t.Context(), tt.filter, func(e api.Event) error {
+			if got = append(got, e.Text); len(got) == len(strings.Fields(tt.want)) {
+				return stop
+			}
+			return nil
+		})
+		if text := strings.Join(got, " "); !errors.Is(err, stop) || text != tt.want {
+			t.Errorf("%+v: %q, want %q (%v)", tt.filter, text, tt.want, err)
+		}
+	}
+	if err := cl.Events(t.Context(), client.EventFilter{Kinds: []string{"weather"}}, nil); err == nil || !strings.Contains(err.Error(), "weather") {
+		t.Errorf("a kind that there is not: %v", err)
+	}
+	for _, tt := range []struct{ args, want string }{
+		{"history follow weather", "none of kind="},
+		{"history follow kind=weather", "none of node, operation"},
+		{"history follow after=x", "no index"},
+		{"history follow where=here", "none of kind="},
+	} {
+		if code, _, err := c.crm(strings.Fields(tt.args)...); code == 0 || !strings.Contains(err, tt.want) {
+			t.Errorf("crm %s: exit %d: %s", tt.args, code, err)
+		}
+	}
+	if err := client.New(c.socket+"x").Events(t.Context(), client.EventFilter{}, nil); !errors.Is(err, client.ErrNotRunning) {
+		t.Errorf("without a daemon: %v", err)
 	}
 }

@@ -2,6 +2,7 @@
 package client
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -14,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -114,14 +116,7 @@ func (c *Client) do(ctx context.Context, method, path string, body, reply any) e
 	req.Header.Set("Accept", api.CBOR)
 	res, err := c.http.Do(req)
 	if err != nil {
-		var ue *url.Error
-		if errors.As(err, &ue) {
-			err = ue.Err
-		}
-		if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
-			return fmt.Errorf("%w (no daemon behind %s)", ErrNotRunning, c.socket)
-		}
-		return fmt.Errorf("talk to the daemon: %w", err)
+		return c.unreachable(err)
 	}
 	defer res.Body.Close()
 	data, err := io.ReadAll(res.Body)
@@ -129,11 +124,7 @@ func (c *Client) do(ctx context.Context, method, path string, body, reply any) e
 		return fmt.Errorf("read the daemon's answer: %w", err)
 	}
 	if res.StatusCode/100 != 2 {
-		e := &Error{Status: res.StatusCode}
-		if json.Unmarshal(data, &e.Reply) != nil || e.Reply.Message == "" {
-			e.Reply.Message = fmt.Sprintf("the daemon answered %s", res.Status)
-		}
-		return e
+		return refused(res, data)
 	}
 	switch v := reply.(type) {
 	case nil:
@@ -258,4 +249,81 @@ func (c *Client) Decisions(ctx context.Context, most int) ([]api.Decision, error
 func (c *Client) DecisionInput(ctx context.Context, id string) (*api.DecisionInput, error) {
 	in := new(api.DecisionInput)
 	return in, c.do(ctx, http.MethodGet, api.PathInput+"?"+url.Values{"id": {id}}.Encode(), nil, in)
+}
+
+// EventFilter chooses events. Zero fields choose all.
+type EventFilter struct {
+	After          uint64 // resume behind this index; 0 = only what is to come
+	Kinds          []string
+	Node, Resource string
+}
+
+// maxEventLine bounds one line of an event stream in bytes.
+const maxEventLine = 1 << 20
+
+// Events calls f for each event until ctx ends, f fails or the stream ends, which is an error.
+func (c *Client) Events(ctx context.Context, filter EventFilter, f func(api.Event) error) error {
+	q := url.Values{}
+	for name, value := range map[string]string{"kind": strings.Join(filter.Kinds, ","), "node": filter.Node, "resource": filter.Resource} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	if filter.After > 0 {
+		q.Set("after", strconv.FormatUint(filter.After, 10))
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://quorate"+api.PathEvents+"?"+q.Encode(), nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Accept", api.EventStream)
+	res, err := c.http.Do(req)
+	if err != nil {
+		return c.unreachable(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		data, _ := io.ReadAll(io.LimitReader(res.Body, maxEventLine))
+		return refused(res, data)
+	}
+	lines := bufio.NewScanner(res.Body)
+	lines.Buffer(nil, maxEventLine)
+	for lines.Scan() {
+		data, ok := strings.CutPrefix(lines.Text(), "data: ")
+		if !ok {
+			continue
+		}
+		var e api.Event
+		if err := json.Unmarshal([]byte(data), &e); err != nil {
+			return fmt.Errorf("read an event: %w", err)
+		}
+		if err := f(e); err != nil {
+			return err
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("read events: %w", err)
+	}
+	return errors.New("the daemon ended the stream of events")
+}
+
+// unreachable says why the daemon could not be asked.
+func (c *Client) unreachable(err error) error {
+	var ue *url.Error
+	if errors.As(err, &ue) {
+		err = ue.Err
+	}
+	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("%w (no daemon behind %s)", ErrNotRunning, c.socket)
+	}
+	return fmt.Errorf("talk to the daemon: %w", err)
+}
+
+// refused is the error in an answer that is not a success.
+func refused(res *http.Response, data []byte) error {
+	e := &Error{Status: res.StatusCode}
+	if json.Unmarshal(data, &e.Reply) != nil || e.Reply.Message == "" {
+		e.Reply.Message = fmt.Sprintf("the daemon answered %s", res.Status)
+	}
+	return e
 }

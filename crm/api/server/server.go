@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
@@ -68,7 +69,9 @@ type Backend struct {
 	Agents   func(ctx context.Context, class string) ([]string, error)
 	// Decisions lists what the node decided, newest first, at most most (0 = all); Input returns one with its document.
 	Decisions func(ctx context.Context, most int) ([]api.Decision, error)
-	Input     func(ctx context.Context, id string) (*api.DecisionInput, error)
+	// Events waits for events after an index (0 = those to come) and returns them with the index to go on from.
+	Events func(ctx context.Context, after uint64) ([]api.Event, uint64, error)
+	Input  func(ctx context.Context, id string) (*api.DecisionInput, error)
 }
 
 // Config of a Server.
@@ -82,8 +85,9 @@ type Config struct {
 
 // Server answers requests on one listener.
 type Server struct {
-	cfg Config
-	mux *http.ServeMux
+	cfg     Config
+	streams atomic.Int32 // event streams that are open
+	mux     *http.ServeMux
 }
 
 type handler func(w http.ResponseWriter, r *http.Request, id acl.Identity) error
@@ -100,7 +104,7 @@ func New(cfg Config) (*Server, error) {
 	handlers := map[string]handler{
 		api.PathState: s.state, api.PathCIB: s.cib, api.PathLocal: s.local, api.PathPropose: s.propose,
 		api.PathToken: s.token, api.PathStop: s.stop, api.PathRecover: s.recover, api.PathInit: s.init, api.PathJoin: s.join,
-		api.PathMetadata: s.metadata, api.PathAgents: s.agents, api.PathDecision: s.decisions, api.PathInput: s.input, api.PathRevision: s.revision,
+		api.PathMetadata: s.metadata, api.PathAgents: s.agents, api.PathDecision: s.decisions, api.PathInput: s.input, api.PathEvents: s.events, api.PathRevision: s.revision,
 	}
 	for _, e := range api.Endpoints {
 		h := handlers[e.Path]
