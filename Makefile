@@ -11,8 +11,8 @@ LDFLAGS      = -s -w -X github.com/quorate/quorate/crm/version.Version=$(VERSION
 export CGO_ENABLED = 0
 
 # Names under which crm answers as the tools that agents and administrators know.
-COMPAT = attrd_updater cibadmin crm_attribute crm_error crm_failcount crm_master crm_mon crm_node crm_resource crm_rule \
-         crm_simulate crm_standby crm_ticket crm_verify crmadmin iso8601 pacemakerd stonith_admin
+COMPAT = attrd_updater cibadmin corosync-cmapctl crm_attribute crm_error crm_failcount crm_master crm_mon crm_node crm_resource crm_rule \
+         crm_simulate crm_standby crm_ticket crm_verify crmadmin ha_logger iso8601 pacemakerd stonith_admin
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo test test-lab check vet lint race fuzz fidelity bench bench-policy install clean

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -55,8 +56,11 @@ func openWith(stale bool) (*cluster, func(), error) {
 	snap, err := load(ctx)
 	if err != nil {
 		cancel()
-		if errors.Is(err, editor.ErrNoCluster) {
+		switch {
+		case errors.Is(err, editor.ErrNoCluster):
 			err = fmt.Errorf("%w: %w", client.ErrNotRunning, err)
+		case errors.Is(err, fs.ErrPermission) && c.client != nil:
+			err = coded(exitNoPermission, "you may not talk to the cluster: run it as root, or have the administrator put you into the group that may read (%w)", err)
 		}
 		return nil, nil, err
 	}
