@@ -172,7 +172,7 @@ func nodeEnvironment(o Options) []string {
 func nodeUser(cfg *Config) (*subprocess.Credential, error) {
 	name := cfg.User
 	if os.Geteuid() != 0 {
-		if name != "" {
+		if self, err := user.Current(); name != "" && (err != nil || self.Username != name) {
 			return nil, fmt.Errorf("the node process cannot run as %s: quorated was not started by root", name)
 		}
 		return nil, nil
