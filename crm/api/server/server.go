@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -178,16 +179,13 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 
 type limitedConn struct {
 	net.Conn
-	slots  chan struct{}
-	closed bool
+	slots chan struct{}
+	free  sync.Once // a connection is closed by who serves it and by the end of the server
 }
 
 func (c *limitedConn) Close() error {
 	err := c.Conn.Close()
-	if !c.closed {
-		c.closed = true
-		<-c.slots
-	}
+	c.free.Do(func() { <-c.slots })
 	return err
 }
 
