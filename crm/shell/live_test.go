@@ -197,6 +197,7 @@ func TestLive_Refused(t *testing.T) {
 		{"cluster init --name x --link lan", "the form is LINK=ADDRESS"},
 		{"resource cleanup nosuch", "resource not found"},
 		{"wait --timeout never", "is no time"},
+		{"configure primitive y ocf:test:Dumy", "there is no agent ocf:test:Dumy"},
 		{"configure schema pacemaker-3.9", "has no schema"},
 	} {
 		if code, out, err := c.crm(strings.Fields(test.args)...); code == 0 || !strings.Contains(err, test.want) {
