@@ -18,6 +18,9 @@ type labCase struct {
 	run        func(t *trial) error
 	// timed says that the case means nothing when the lab itself was held up.
 	timed bool
+	// least is the smallest cluster for which it means something: of two nodes the leader wins against the other when
+	// they are cut from each other, and nothing goes on without fencing.
+	least int
 }
 
 // Cases returns the names of the cases with what they do.
@@ -28,11 +31,16 @@ func Cases() (out [][2]string) {
 	return out
 }
 
-func pickCases(names []string) ([]labCase, error) {
-	if len(names) == 0 {
-		return labCases, nil
-	}
+func pickCases(names []string, nodes int) ([]labCase, error) {
 	var out []labCase
+	if len(names) == 0 {
+		for _, c := range labCases {
+			if c.least <= nodes {
+				out = append(out, c)
+			}
+		}
+		return out, nil
+	}
 	for _, name := range names {
 		at := slices.IndexFunc(labCases, func(c labCase) bool { return c.name == name })
 		if at < 0 {
@@ -42,27 +50,30 @@ func pickCases(names []string) ([]labCase, error) {
 			}
 			return nil, fmt.Errorf("no case %q: there are %s", name, strings.Join(all, ", "))
 		}
+		if c := &labCases[at]; c.least > nodes {
+			return nil, fmt.Errorf("case %s needs %d machines, the clusters have %d", name, c.least, nodes)
+		}
 		out = append(out, labCases[at])
 	}
 	return out, nil
 }
 
 var labCases = append([]labCase{
-	{"cold-start", "all machines lose power and get it again", coldStart, false},
-	{"member-power-off", "a machine that does not lead loses power", func(t *trial) error { return t.powerOff(false) }, false},
-	{"leader-power-off", "the machine that leads loses power", func(t *trial) error { return t.powerOff(true) }, false},
-	{"daemon-kill", "SIGKILL of runner and node process; services must not be touched", func(t *trial) error { return t.killDaemon(false) }, true},
-	{"node-kill", "SIGKILL of the node process only; services must not be touched", func(t *trial) error { return t.killDaemon(true) }, true},
-	{"resource-kill", "a resource dies", killResource, false},
-	{"link-loss", "one of two links fails, and later the other one instead", linkLoss, true},
-	{"lossy-link", "one link loses 10 % and doubles 5 % of its packets", lossyLink, true},
-	{"one-way-cut", "the leader does not hear a member any more", oneWayCut, false},
-	{"partition-member", "a machine that does not lead is cut off, and healed", func(t *trial) error { return t.partition(false) }, false},
-	{"partition-leader", "the machine that leads is cut off, and healed", func(t *trial) error { return t.partition(true) }, false},
-	{"fence-refused", "a machine is cut off and the power switch refuses; nothing of it may start elsewhere", fenceRefused, false},
-	{"pause", "each daemon in turn stands still for as long as must be ridden out", pause, true},
-	{"long-pause", "a daemon stands still until it is fenced", longPause, false},
-	{"clean-stop", "a machine leaves in order and comes back; nothing is fenced", cleanStop, true},
+	{"cold-start", "all machines lose power and get it again", coldStart, false, 2},
+	{"member-power-off", "a machine that does not lead loses power", func(t *trial) error { return t.powerOff(false) }, false, 2},
+	{"leader-power-off", "the machine that leads loses power", func(t *trial) error { return t.powerOff(true) }, false, 2},
+	{"daemon-kill", "SIGKILL of runner and node process; services must not be touched", func(t *trial) error { return t.killDaemon(false) }, true, 2},
+	{"node-kill", "SIGKILL of the node process only; services must not be touched", func(t *trial) error { return t.killDaemon(true) }, true, 2},
+	{"resource-kill", "a resource dies", killResource, false, 2},
+	{"link-loss", "one of two links fails, and later the other one instead", linkLoss, true, 2},
+	{"lossy-link", "one link loses 10 % and doubles 5 % of its packets", lossyLink, true, 2},
+	{"one-way-cut", "the leader does not hear a member any more", oneWayCut, false, 2},
+	{"partition-member", "a machine that does not lead is cut off, and healed", func(t *trial) error { return t.partition(false) }, false, 2},
+	{"partition-leader", "the machine that leads is cut off, and healed", func(t *trial) error { return t.partition(true) }, false, 3},
+	{"fence-refused", "a machine is cut off and the power switch refuses; nothing of it may start elsewhere", fenceRefused, false, 3},
+	{"pause", "each daemon in turn stands still for as long as must be ridden out", pause, true, 2},
+	{"long-pause", "a daemon stands still until it is fenced", longPause, false, 2},
+	{"clean-stop", "a machine leaves in order and comes back; nothing is fenced", cleanStop, true, 2},
 }, fenceCases...)
 
 // waitHeld waits until all resources are held by somebody, other than by the machines named.

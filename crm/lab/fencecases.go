@@ -12,9 +12,9 @@ import (
 )
 
 var fenceCases = []labCase{
-	{"fence-levels", "the device of the first level of the topology does not work, the second one does", fenceLevels, false},
-	{"fence-executor-kill", "the node process that carries out a fencing is killed in the middle", fenceExecutorKill, false},
-	{"fence-command", "an administrator has a machine switched off, and it comes back later", fenceCommand, false},
+	{"fence-levels", "the device of the first level of the topology does not work, the second one does", fenceLevels, false, 3},
+	{"fence-executor-kill", "the node process that carries out a fencing is killed in the middle", fenceExecutorKill, false, 3},
+	{"fence-command", "an administrator has a machine switched off, and it comes back later", fenceCommand, false, 3},
 }
 
 // fencings returns the fencing history as the cluster has it.

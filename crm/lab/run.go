@@ -83,7 +83,7 @@ func Run(ctx context.Context, cfg RunConfig) error {
 	if err := cfg.validate(); err != nil {
 		return err
 	}
-	list, err := pickCases(cfg.Cases)
+	list, err := pickCases(cfg.Cases, cfg.Nodes)
 	if err != nil {
 		return err
 	}

@@ -169,3 +169,16 @@ func TestTwoNodes_NoFencing(t *testing.T) {
 		w.lit(dies)
 	})
 }
+
+// TestTwoNodes_LeaderProcess: the leader's process ends and starts again. The other one, which is the only one that can
+// vote for a new leader, knows at once that the old one leads no more; nothing is stopped or fenced.
+func TestTwoNodes_LeaderProcess(t *testing.T) {
+	scripted(t, func(w *world) {
+		leader, _ := w.pair()
+		leader.kill(true)
+		leader.restart(100 * time.Millisecond)
+		w.run(w.now + 3*time.Second)
+		w.want(w.leader() != nil, "nobody leads")
+		w.want(len(w.power.log) == 0 && w.hits["own stop"] == 0, "%d fencings, %d stops without quorum", len(w.power.log), w.hits["own stop"])
+	})
+}
