@@ -141,6 +141,12 @@ type RecoverRequest struct {
 	Dead []string `json:"dead"` // all voters that are away; the caller vouches that they are off
 }
 
+// RecoverReply answers a RecoverRequest.
+type RecoverReply struct {
+	// Remove: the named nodes must be removed from the cluster, since they could go on with what they have stored.
+	Remove bool `json:"remove"`
+}
+
 // JoinRequest joins a cluster.
 type JoinRequest struct {
 	Token   string `json:"token"`

@@ -314,10 +314,10 @@ func (p *process) backend() server.Backend {
 			}
 			return b.Stop(ctx)
 		},
-		Recover: func(ctx context.Context, r api.RecoverRequest, actor string) error {
+		Recover: func(ctx context.Context, r api.RecoverRequest, actor string) (api.RecoverReply, error) {
 			b, err := with()
 			if err != nil {
-				return err
+				return api.RecoverReply{}, err
 			}
 			return b.Recover(ctx, r, actor)
 		},

@@ -426,31 +426,33 @@ func (d *instance) leaderName(s *command.State) string {
 }
 
 // recover has this node go on as the only voter.
-func (d *instance) recover(ctx context.Context, r api.RecoverRequest, actor string) error {
-	err := errNotMember
-	done := make(chan struct{})
-	if !d.loop.post(func() {
-		defer close(done)
-		err = d.loop.n.Recover(d.loop.now(), time.Now(), r.Dead, actor)
-	}) {
-		return server.ErrNoQuorum
+func (d *instance) recover(ctx context.Context, r api.RecoverRequest, actor string) (reply api.RecoverReply, err error) {
+	type answer struct {
+		remove bool
+		err    error
 	}
-	select {
-	case <-done:
-	case <-d.loop.quit:
-		return server.ErrNoQuorum
-	case <-ctx.Done():
-		return ctx.Err()
+	done := make(chan answer, 1)
+	if !d.loop.post(func() {
+		remove, err := d.loop.n.Recover(d.loop.now(), time.Now(), r.Dead, actor)
+		done <- answer{remove, err}
+	}) {
+		return reply, server.ErrNoQuorum
 	}
 	data := map[string]any{"actor": actor, "dead": r.Dead}
+	select {
+	case a := <-done:
+		reply.Remove, err = a.remove, a.err
+	case <-d.loop.quit:
+		return reply, server.ErrNoQuorum
+	case <-ctx.Done():
+		return reply, ctx.Err()
+	}
 	if err != nil {
 		data["refused"] = err.Error()
+		err = &server.StateError{Message: err.Error(), Hint: `see "crm cluster status"`}
 	}
 	d.note("recover", data)
-	if err != nil {
-		return &server.StateError{Message: err.Error(), Hint: `see "crm cluster status"`}
-	}
-	return nil
+	return reply, err
 }
 
 // local tells what this node sees.

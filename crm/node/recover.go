@@ -56,9 +56,31 @@ func (v *votes) away() (names []string) {
 // Recover makes this node the only voter, by the word of actor, an administrator, that the named members are off. It is for a
 // cluster that has lost its majority for good, and for a node that waits after it has started alone. What only the dead had
 // stored is lost. The error says what keeps it from being done; when there is none it is done at the next Saved.
-func (n *Node) Recover(now membership.Instant, wall time.Time, dead []string, actor string) error {
+//
+// remove says that the named members may have gone on without this node, or could do so together with what they have
+// stored: they must be removed from the cluster, so that they are refused when they come back.
+func (n *Node) Recover(now membership.Instant, wall time.Time, dead []string, actor string) (remove bool, err error) {
 	n.at(now, wall)
 	v := &n.votes
+	if err := v.mayRecover(dead); err != nil {
+		return false, err
+	}
+	gone := len(v.away())
+	remove = !v.seenAll || gone >= quorum.Needed(len(v.conf.Voters))
+	if err := n.con.rep.Survive(now); err != nil {
+		return false, err
+	}
+	v.taking = true
+	for _, name := range dead {
+		n.member.ConfirmDown(name, actor, wall)
+	}
+	n.note(Warn, "this node goes on as the only voter by the word of an administrator", "actor", actor, "off", strings.Join(dead, " "))
+	return remove, nil
+}
+
+// mayRecover says what keeps this node from going on without the named members.
+func (v *votes) mayRecover(dead []string) error {
+	n := v.n
 	if v.majority() || n.leaderHeard() {
 		return fmt.Errorf("there is a majority of the voters: nothing is to be recovered")
 	}
@@ -84,13 +106,5 @@ func (n *Node) Recover(now membership.Instant, wall time.Time, dead []string, ac
 			return fmt.Errorf("node %s knows more (entry %d, this node has %d): recover there", n.mem.names[p.Node], p.Applied, n.con.rep.Applied())
 		}
 	}
-	if err := n.con.rep.Survive(now); err != nil {
-		return err
-	}
-	v.taking = true
-	for _, name := range dead {
-		n.member.ConfirmDown(name, actor, wall)
-	}
-	n.note(Warn, "this node goes on as the only voter by the word of an administrator", "actor", actor, "off", strings.Join(dead, " "))
 	return nil
 }

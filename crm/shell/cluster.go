@@ -1,6 +1,7 @@
 package shell
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -492,12 +493,28 @@ func (s *Shell) cmdRecover(c *call) error {
 	if s.interactive && !s.confirm(fmt.Sprintf("Are %s really off? What only they know is lost, and their resources start here at once", names)) {
 		return nil
 	}
-	if err := cl.Recover(c.ctx, api.RecoverRequest{Dead: c.args}); err != nil {
+	reply, err := cl.Recover(c.ctx, api.RecoverRequest{Dead: c.args})
+	if err != nil {
 		return explain(err)
 	}
-	if len(c.args) > 1 {
-		s.warn("%s may not come back together with what they have stored: they would be a majority of the cluster that was. Have them removed (crm cluster remove NODE), and join them again with empty state folders", names)
+	if !reply.Remove {
+		return nil
 	}
+	// They could go on with what they have stored. Once they are removed they are refused, and end.
+	ctx, cancel := context.WithTimeout(c.ctx, apiTime)
+	defer cancel()
+	for _, name := range c.args {
+		var last error
+		err := poll(ctx, func() (bool, error) { // refused until the cluster has recorded that the node is off
+			_, last = cl.Propose(ctx, &command.Entry{Kind: command.KindMemberRemove, MemberRemove: &command.MemberRemove{Name: name}})
+			return last == nil, nil
+		})
+		if err != nil {
+			err = cmp.Or(last, err)
+			return fmt.Errorf("this node goes on, but %s is not removed: %w; do it with: crm cluster remove %[1]s", name, explain(err))
+		}
+	}
+	s.printf("%s: removed from the cluster. Before such a machine is started again, empty its state folder; then join it with a new token.\n", names)
 	return nil
 }
 

@@ -182,3 +182,33 @@ func TestTwoNodes_LeaderProcess(t *testing.T) {
 		w.want(len(w.power.log) == 0 && w.hits["own stop"] == 0, "%d fencings, %d stops without quorum", len(w.power.log), w.hits["own stop"])
 	})
 }
+
+// TestTwoNodes_Recover: one that waits after it has started alone goes on by the word of the administrator.
+func TestTwoNodes_Recover(t *testing.T) {
+	scripted(t, func(w *world) {
+		a, b := w.pair()
+		recoverOn := func(m *machine, dead ...string) (remove bool, err error) {
+			p := m.proc
+			p.input(func() { remove, err = p.n.Recover(p.now(), p.wall(), dead, "uid:0") })
+			return remove, err
+		}
+		_, err := recoverOn(a, b.name)
+		w.want(err != nil, "a node with quorum was recovered")
+		w.dark(a)
+		w.dark(b)
+		w.lit(b)
+		w.run(w.now + 20*time.Second)
+		for _, dead := range [][]string{nil, {"nobody"}, {b.name}} {
+			_, err := recoverOn(b, dead...)
+			w.want(err != nil, "recovered although %v are named as dead", dead)
+		}
+		w.run(w.now + time.Second)
+		w.want(w.leader() == nil, "somebody leads")
+		remove, err := recoverOn(b, a.name)
+		w.want(err == nil && remove, "recover: %v, remove %v, want true", err, remove)
+		w.ledger.fenced(a) // the word of the administrator
+		w.run(w.now + 15*time.Second)
+		w.want(w.runsOn(b), "%s does not run everything", b.name)
+		w.lit(a)
+	})
+}

@@ -210,8 +210,9 @@ func (c *Client) Stop(ctx context.Context) error {
 }
 
 // Recover has the node go on as the only voter, by the caller's word that the named nodes are off.
-func (c *Client) Recover(ctx context.Context, r api.RecoverRequest) error {
-	return c.do(ctx, http.MethodPost, api.PathRecover, r, nil)
+func (c *Client) Recover(ctx context.Context, r api.RecoverRequest) (*api.RecoverReply, error) {
+	var reply api.RecoverReply
+	return &reply, c.do(ctx, http.MethodPost, api.PathRecover, r, &reply)
 }
 
 // Init makes a new cluster with the node.

@@ -63,7 +63,7 @@ type Backend struct {
 	Local    func() api.Local
 	Token    func(ctx context.Context, r api.TokenRequest, actor string) (api.TokenReply, error)
 	Stop     func(ctx context.Context) error
-	Recover  func(ctx context.Context, r api.RecoverRequest, actor string) error
+	Recover  func(ctx context.Context, r api.RecoverRequest, actor string) (api.RecoverReply, error)
 	Init     func(ctx context.Context, r api.InitRequest) error
 	Join     func(ctx context.Context, r api.JoinRequest) error
 	Metadata func(ctx context.Context, agent string) ([]byte, error)
@@ -447,10 +447,11 @@ func (s *Server) recover(w http.ResponseWriter, r *http.Request, id acl.Identity
 	if err := read(r, &req); err != nil {
 		return err
 	}
-	if err := s.cfg.Backend.Recover(r.Context(), req, id.String()); err != nil {
+	reply, err := s.cfg.Backend.Recover(r.Context(), req, id.String())
+	if err != nil {
 		return err
 	}
-	return write(w, r, struct{}{})
+	return write(w, r, reply)
 }
 
 func (s *Server) init(w http.ResponseWriter, r *http.Request, _ acl.Identity) error {
