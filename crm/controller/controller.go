@@ -304,6 +304,8 @@ func (l *Leader) reportNodes(wall time.Time) {
 		case v.Left:
 		case v.Reachable && v.Leaving && m.Incarnation == 0:
 			// It has left and is about to end.
+		case v.Incarnation != 0 && v.Incarnation == m.Fenced:
+			// What is heard are its last words.
 		case v.Reachable && v.Incarnation != 0 && (!m.Online || m.Incarnation != v.Incarnation):
 			facts = append(facts, command.NodeFact{Name: v.Name, Change: command.NodeJoined, Incarnation: v.Incarnation, Boot: v.Boot})
 		case v.Reachable && v.Leaving && !l.isLeaving(v.Name):

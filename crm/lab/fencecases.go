@@ -157,6 +157,22 @@ func fenceCommand(t *trial) error {
 	if err := t.recovered(at, resources, t.recoveryLimit()); err != nil {
 		return err
 	}
+	if err := t.sleep(2 * t.profile.dead); err != nil {
+		return err
+	}
+	records, err := t.since(at)
+	if err != nil {
+		return err
+	}
+	off := 0
+	for _, r := range records {
+		if r.Kind == KindOff {
+			off++
+		}
+	}
+	if off != 1 {
+		return fmt.Errorf("%s was switched off %d times, want once", m.name, off)
+	}
 	if _, err := t.crm(other, "node", "fence", m.name); err == nil {
 		return fmt.Errorf("fencing of %s, which is off, was not refused", m.name)
 	}

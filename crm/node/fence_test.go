@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -297,5 +298,43 @@ func TestFencing_Unfencing(t *testing.T) {
 	h.run(10*time.Second, nil)
 	if len(h.runs) != 3 {
 		t.Errorf("unfenced again: %q", h.runs)
+	}
+}
+
+// A node that is heard, and stays heard until its silence is long enough, is fenced once: its process is not taken
+// back for a new one meanwhile.
+func TestFencing_OnlineOnce(t *testing.T) {
+	h := newHarness(t, 3, "", primitive("power", ""), "")
+	h.run(30*time.Second, h.settled)
+	victim := h.follower()
+	h.fence = func(string, agents.Request) (agents.Result, time.Duration) {
+		victim.dead = true
+		return agents.Result{}, hop
+	}
+	now, wall := h.clock()
+	if _, err := h.leader().n.Propose(now, wall, &command.Entry{Kind: command.KindAttributes, Actor: "uid:0",
+		Attributes: []command.Attribute{{Node: victim.name, Name: "terminate", Value: "true"}}}); err != nil {
+		t.Fatal(err)
+	}
+	h.run(20*time.Second, nil)
+	if len(h.runs) != 1 {
+		t.Errorf("runs %q, want one", h.runs)
+	}
+}
+
+// A device that lies: the node is there after its fencing. Its process ends, and is not admitted again.
+func TestFencing_StillThere(t *testing.T) {
+	h := newHarness(t, 3, "", primitive("power", ""), "")
+	h.run(30*time.Second, h.settled)
+	victim := h.follower()
+	victim.ends = true
+	now, wall := h.clock()
+	if _, err := h.leader().n.Propose(now, wall, &command.Entry{Kind: command.KindAttributes, Actor: "uid:0",
+		Attributes: []command.Attribute{{Node: victim.name, Name: "terminate", Value: "true"}}}); err != nil {
+		t.Fatal(err)
+	}
+	h.run(20*time.Second, nil)
+	if !errors.Is(victim.err, ErrFenced) || len(h.runs) != 1 {
+		t.Errorf("the victim ended with %v after runs %q, want ErrFenced and one run", victim.err, h.runs)
 	}
 }

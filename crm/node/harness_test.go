@@ -53,6 +53,8 @@ type process struct {
 	name string
 	life membership.Incarnation
 	dead bool
+	ends bool            // it may end by itself
+	err  error           // with which it did
 	runs map[string]bool // services
 }
 
@@ -219,7 +221,11 @@ func (h *harness) to(p *process, f func()) {
 func (p *process) output(o Output) {
 	h := p.h
 	if o.Err != nil {
-		h.t.Fatalf("%s: %v", p.name, o.Err)
+		if !p.ends {
+			h.t.Fatalf("%s: %v", p.name, o.Err)
+		}
+		p.dead, p.err = true, o.Err
+		return
 	}
 	for _, hb := range o.Heartbeats {
 		to, from := h.nodes[hb.To-1], p.n.cfg.NodeID

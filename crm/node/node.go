@@ -16,6 +16,7 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -70,7 +71,7 @@ type Timing struct {
 
 // Output is what is to be done.
 type Output struct {
-	Err error // the node must end: storage failed, or its identity is no longer valid
+	Err error // the node must end: storage failed, its identity is no longer valid, or it was fenced (ErrFenced)
 
 	Save       *replica.Save
 	Messages   []*raftpb.Message
@@ -485,11 +486,20 @@ func (n *Node) applied(a applied) {
 			n.goodbye()
 		}
 	}
-	if m := n.con.state.Member(n.cfg.Name); m != nil && m.Incarnation == uint64(n.cfg.Incarnation) {
+	m := n.con.state.Member(n.cfg.Name)
+	switch {
+	case m == nil:
+	case m.Incarnation == uint64(n.cfg.Incarnation):
 		n.started = true
 		n.handIn()
+	case m.Fenced == uint64(n.cfg.Incarnation) && n.out.Err == nil:
+		n.out.Err = ErrFenced
 	}
 }
+
+// ErrFenced says that the cluster holds this node for fenced although it runs. Its process must end; a new one is
+// admitted, and what runs here is probed.
+var ErrFenced = errors.New("this node was fenced, or vouched for as down, and is still there: the fence device did not do what it said")
 
 // goodbye ends the node: it runs nothing any more.
 func (n *Node) goodbye() {

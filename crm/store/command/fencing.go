@@ -160,6 +160,9 @@ func (n *State) down(name string, timeMS int64, out *Outcome) {
 	if n.Member(name) != nil {
 		n.Members = slices.Clone(n.Members)
 		m := n.Member(name)
+		if m.Incarnation != 0 {
+			m.Fenced = m.Incarnation
+		}
 		m.Online, m.Incarnation = false, 0
 	}
 	n.giveUpFencing(func(p *Pending) bool { return p.Node == name && p.Target != name }, name+" is off and has not answered", timeMS, out)

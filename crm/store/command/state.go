@@ -99,6 +99,9 @@ type Member struct {
 	Boot        string `cbor:"8,keyasint,omitempty"`
 	Online      bool   `cbor:"9,keyasint,omitempty"`
 	Joined      uint64 `cbor:"10,keyasint"` // index of the entry that added it
+	// Fenced is the process that ran when the node was fenced, or vouched for as down; 0 = none. It is not admitted
+	// again: peers hear the last of it for a while after its power is off, and one that lives on must start anew.
+	Fenced uint64 `cbor:"11,keyasint,omitempty"`
 	// Seal is the public key of the node's runner, to which secrets are sealed; empty until it was told.
 	Seal []byte `cbor:"20,keyasint,omitempty"`
 }

@@ -44,7 +44,7 @@ func (n *State) nodes(facts []NodeFact, timeMS int64, out *Outcome) error {
 		}
 		switch f.Change {
 		case NodeJoined:
-			if m.Online && m.Incarnation == f.Incarnation {
+			if m.Online && m.Incarnation == f.Incarnation || f.Incarnation != 0 && f.Incarnation == m.Fenced {
 				continue
 			}
 			// Only a process of its own is known to have lost what the cluster knew of it.
