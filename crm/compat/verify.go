@@ -1,7 +1,6 @@
 package compat
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -65,7 +64,7 @@ func verifyInput(stdio IO, source, argument string) ([]byte, error) {
 
 // verify checks the document: its form, what it refers to, and what the policy says of it.
 func verify(o *output, data []byte, verbose bool, save string) error {
-	invalid := &codeError{exitConfig, errors.New("Errors found during check: config not valid")}
+	invalid := coded(exitConfig, "Errors found during check: config not valid")
 	doc, problems, err := cibxml.Read(data)
 	if err != nil {
 		o.warn("error: %v", err)
