@@ -20,7 +20,7 @@ func TestMember_QuietOnlyWhenNothingRuns(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			doc, _, err := cibxml.Read(fmt.Appendf(nil, `<cib validate-with="pacemaker-3.9"><configuration>
-<crm_config/><nodes><node id="1" uname="n1"/><node id="2" uname="n2"/></nodes>
+<crm_config><cluster_property_set id="o"><nvpair id="o1" name="fencing-enabled" value="false"/></cluster_property_set></crm_config><nodes><node id="1" uname="n1"/><node id="2" uname="n2"/></nodes>
 <resources><primitive id="db" class="ocf" provider="t" type="x"/></resources><constraints/></configuration>
 <status><node_state id="1" uname="n1" in_ccm="true" crmd="online" join="member" expected="member"><lrm id="1"><lrm_resources>
 <lrm_resource id="db" class="ocf" provider="t" type="x"><lrm_rsc_op id="db_last_0" operation_key="db_stop_0" operation="stop" interval="0"
@@ -44,5 +44,45 @@ func TestMember_QuietOnlyWhenNothingRuns(t *testing.T) {
 				t.Errorf("Quiet() = %v, want %v", got, c.want)
 			}
 		})
+	}
+}
+
+// A process that was started anew and is alone may lack the last entries that an earlier process carried out: it
+// looks for itself what runs on its node, whatever the history says, and stops it.
+func TestMember_RestartedAloneProbes(t *testing.T) {
+	t.Parallel()
+	doc, _, err := cibxml.Read([]byte(`<cib validate-with="pacemaker-3.9"><configuration>
+<crm_config><cluster_property_set id="o"><nvpair id="o1" name="fencing-enabled" value="false"/></cluster_property_set></crm_config><nodes><node id="1" uname="n1"/><node id="2" uname="n2"/></nodes>
+<resources><primitive id="db" class="ocf" provider="t" type="x"/></resources><constraints/></configuration>
+<status><node_state id="1" uname="n1" in_ccm="true" crmd="online" join="member" expected="member"><lrm id="1"><lrm_resources>
+<lrm_resource id="db" class="ocf" provider="t" type="x"><lrm_rsc_op id="db_last_0" operation_key="db_monitor_0" operation="monitor" interval="0"
+ rc-code="7" op-status="0" call-id="2" transition-key="1:1:7:x" transition-magic="0:7;1:1:7:x" last-rc-change="1"/></lrm_resource>
+</lrm_resources></lrm></node_state></status></cib>`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := command.New()
+	s.ClusterID, s.Document = "x", doc
+	s.Members = []command.Member{{Name: "n1", NodeID: 1, RaftID: 1, Incarnation: 1, Online: true}, {Name: "n2", NodeID: 2, RaftID: 2}}
+	m := NewMember(MemberConfig{Node: "n1", Incarnation: 2, QuorumTimeout: time.Second}, 0)
+	m.Applied(s, false)
+	active := true
+	var did []string
+	for now := range time.Duration(6) {
+		m.Tick(now*time.Second, time.Unix(100, 0))
+		for _, p := range m.Do() {
+			did = append(did, p.Task)
+			r := command.Result{RC: p.ExpectedRC}
+			switch {
+			case p.Task == "stop":
+				active = false
+			case p.Task == "monitor" && active:
+				r.RC = 0
+			}
+			m.Finished(p.ID, r)
+		}
+	}
+	if active || !m.Quiet() {
+		t.Errorf("after %v: active = %v, Quiet() = %v, want it stopped", did, active, m.Quiet())
 	}
 }

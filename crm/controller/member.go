@@ -385,10 +385,19 @@ func (m *Member) withOutbox() *command.State {
 		state = &s
 	}
 	if mem := state.Member(m.cfg.Node); mem != nil && mem.Incarnation != m.cfg.Incarnation {
-		// The cluster does not know this process yet. For itself its results count all the same.
-		s := *state
+		// The cluster does not know this process yet. For itself its results count all the same. Nor does the process
+		// know what an earlier one was given last: the log may hold starts of which it cannot tell that they were
+		// committed. So the history of this node counts for nothing, and everything is probed.
+		s, doc := *state, *state.Document
 		s.Members = slices.Clone(s.Members)
 		s.Member(m.cfg.Node).Incarnation = m.cfg.Incarnation
+		doc.Status.Nodes = slices.Clone(doc.Status.Nodes)
+		for i := range doc.Status.Nodes {
+			if doc.Status.Nodes[i].Name == m.cfg.Node {
+				doc.Status.Nodes[i].History = nil
+			}
+		}
+		s.Document = &doc
 		state = &s
 	}
 	if len(m.outbox) == 0 {
