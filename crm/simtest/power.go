@@ -2,6 +2,7 @@ package simtest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,6 +79,7 @@ func (s *powerSwitch) run(m *machine, r *run) {
 	switch req.Operation {
 	case agents.OpOff, agents.OpReboot:
 		w.tell("%s asks the switch: %s %s", m.name, req.Operation, target)
+		helped := w.helped(m)
 		w.after(took, func() {
 			// The switch acts even if the one who asked is gone meanwhile.
 			if refuse() {
@@ -92,7 +94,7 @@ func (s *powerSwitch) run(m *machine, r *run) {
 				w.violate("contract", "%s fences %q, which is no machine", m.name, target)
 				return
 			}
-			if t == m && len(w.machines) > 2 { // of two, the other one may be off: there is nobody else then
+			if t == m && helped {
 				w.violate("contract", "%s fences itself", m.name)
 				return
 			}
@@ -141,4 +143,15 @@ func (s *powerSwitch) run(m *machine, r *run) {
 			}
 		})
 	}
+}
+
+// settledAfter is how long a process that others hear takes at most to be one of them.
+const settledAfter = 10 * time.Second
+
+// helped reports whether another machine could fence this one: a node fences itself only when there is none.
+func (w *world) helped(m *machine) bool {
+	return slices.ContainsFunc(w.machines, func(o *machine) bool {
+		return o != m && o.proc != nil && w.now >= max(o.proc.began, o.proc.pausedUntil)+settledAfter &&
+			w.net.connected(m.id, o.id) && w.net.connected(o.id, m.id)
+	})
 }
