@@ -26,7 +26,7 @@ const (
 	// peers wait for its heartbeats.
 	firstPause = 100 * time.Millisecond
 	lastPause  = 10 * time.Second
-	steady     = 10 * time.Second
+	steady     = 2 * time.Second
 	// DefaultStop is how long a node process may take to stop after SIGTERM. It stops the node's resources
 	// first, and databases take their time.
 	DefaultStop = 30 * time.Minute
