@@ -106,11 +106,15 @@ func failovers(r *report, b *bench) {
 	})
 }
 
+// killPause lies between two kills: a process that dies soon after its start is started again only after a pause.
+const killPause = 2500 * time.Millisecond
+
 func killNodes(r *report, b *bench) {
 	reset := r.add("node process killed, to a peer that knows it", "s", 0.1, 0.1)
 	back := r.add("the same, to its heartbeats heard again", "s", 0.5, 0.5)
 	adopted := r.add("the same, to its services adopted untouched", "s", 2, 2)
 	r.take(b, adopted, r.cfg.Times, func(int) (float64, error) {
+		time.Sleep(killPause)
 		known, heard, at, err := b.killNode()
 		reset.values, back.values = append(reset.values, known.Seconds()), append(back.values, heard.Seconds())
 		return at.Seconds(), err
