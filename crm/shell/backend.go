@@ -9,6 +9,7 @@ import (
 	"github.com/quorate/quorate/crm/api/client"
 	"github.com/quorate/quorate/crm/api/editor"
 	"github.com/quorate/quorate/crm/cib"
+	"github.com/quorate/quorate/crm/store/command"
 )
 
 // connect returns the backend: what the shell was told to use, else what the environment chooses.
@@ -44,6 +45,16 @@ func (s *Shell) live() (*client.Client, error) {
 		return nil, errors.New("this needs a running cluster, and CIB_file is set: the commands work on a file now")
 	}
 	return b.Client, nil
+}
+
+// liveState fetches the newest state of the cluster.
+func (s *Shell) liveState(ctx context.Context) (*command.State, error) {
+	cl, err := s.live()
+	if err != nil {
+		return nil, err
+	}
+	st, err := cl.State(ctx, false)
+	return st, explain(err)
 }
 
 // load fetches the newest document.

@@ -348,11 +348,7 @@ func (s *Shell) cmdNodeList(c *call) error {
 	if err := c.want(0, 0); err != nil {
 		return err
 	}
-	doc, _, leader, err := s.statusDocument(c.ctx)
-	if err != nil {
-		return err
-	}
-	cluster, err := state(doc, leader != "")
+	cluster, leader, err := s.clusterView(c.ctx)
 	if err != nil {
 		return err
 	}
@@ -372,11 +368,7 @@ func (s *Shell) cmdNodeShow(c *call) error {
 	if err := c.want(0, 1); err != nil {
 		return err
 	}
-	doc, _, leader, err := s.statusDocument(c.ctx)
-	if err != nil {
-		return err
-	}
-	cluster, err := state(doc, leader != "")
+	cluster, _, err := s.clusterView(c.ctx)
 	if err != nil {
 		return err
 	}

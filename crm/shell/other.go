@@ -68,13 +68,9 @@ func (s *Shell) cmdFencingHistory(c *call) error {
 	if err := c.want(0, 0); err != nil {
 		return err
 	}
-	cl, err := s.live()
+	st, err := s.liveState(c.ctx)
 	if err != nil {
 		return err
-	}
-	st, err := cl.State(c.ctx, false)
-	if err != nil {
-		return explain(err)
 	}
 	for i := range st.Fencing {
 		s.printf("%s %s\n", time.UnixMilli(st.Fencing[i].Ended).Format(time.DateTime), fencingText(&st.Fencing[i]))

@@ -104,13 +104,9 @@ func (s *Shell) cmdSecretList(c *call) error {
 	if err := c.want(0, 0); err != nil {
 		return err
 	}
-	cl, err := s.live()
+	st, err := s.liveState(c.ctx)
 	if err != nil {
 		return err
-	}
-	st, err := cl.State(c.ctx, false)
-	if err != nil {
-		return explain(err)
 	}
 	rows := [][]string{{"NAME", "NODES", "WITHOUT", "SET", "BY"}}
 	for i := range st.Secrets {

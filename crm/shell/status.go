@@ -63,6 +63,16 @@ func state(doc *cib.Document, quorate bool) (*model.Cluster, error) {
 	return policy.State(policy.Input{Document: doc, Now: time.Now().UTC(), Quorate: quorate})
 }
 
+// clusterView is the cluster as the policy reads it from the newest status, and the name of the leader, "" for a file.
+func (s *Shell) clusterView(ctx context.Context) (*model.Cluster, string, error) {
+	doc, _, leader, err := s.statusDocument(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	cluster, err := state(doc, leader != "")
+	return cluster, leader, err
+}
+
 // statusRequest is what crm status was asked.
 type statusRequest struct {
 	o             status.Options
