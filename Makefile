@@ -19,7 +19,7 @@ COMPAT = attrd_updater cibadmin corosync-cmapctl crm_attribute crm_error crm_fai
 
 help: ## show this list
 	@echo "Quorate $(VERSION): targets"
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r t h; do printf '  %-10s %s\n' "$$t" "$$h"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r t h; do printf '  %-12s %s\n' "$$t" "$$h"; done
 
 build: ## bin/quorated, bin/crm and the compatibility names
 	@mkdir -p bin

@@ -363,7 +363,7 @@ func fenceResult(run *fencing.Run, r *agents.Result) fencing.Result {
 
 // finish reports what came of an order.
 func (f *fencer) finish(o *fenceOrder, a fencing.Answer) {
-	detail := strings.Join(a.Problems, "; ")
+	detail := told(a.Problems)
 	res := command.Result{Status: int(agents.StatusDone), ExitReason: agents.CleanLine(detail, agents.MaxReason), LastChange: f.n.wall.Unix(),
 		Device: strings.Join(a.Devices, ","), ExecMS: a.Ended.Sub(a.Started).Milliseconds()}
 	level := Info
@@ -374,6 +374,24 @@ func (f *fencer) finish(o *fenceOrder, a fencing.Answer) {
 		"took", a.Ended.Sub(a.Started))
 	f.n.member.Finished(o.p.ID, res)
 	f.n.votes.fencingEnded(&o.p, a.OK && !a.Late, detail, a.Started)
+}
+
+// told puts problems into one text. What went wrong several times in a row is told once, with the number.
+func told(problems []string) string {
+	var list []string
+	for i := 0; i < len(problems); {
+		n := 1
+		for i+n < len(problems) && problems[i+n] == problems[i] {
+			n++
+		}
+		text := problems[i]
+		if n > 1 {
+			text = fmt.Sprintf("%s (%d times)", text, n)
+		}
+		list = append(list, text)
+		i += n
+	}
+	return strings.Join(list, "; ")
 }
 
 // cancel lets the core begin nothing more for an order.

@@ -338,3 +338,18 @@ func TestFencing_StillThere(t *testing.T) {
 		t.Errorf("the victim ended with %v after runs %q, want ErrFenced and one run", victim.err, h.runs)
 	}
 }
+
+func TestTold(t *testing.T) {
+	for _, c := range []struct {
+		list []string
+		want string
+	}{
+		{nil, ""},
+		{[]string{"a"}, "a"},
+		{[]string{"a", "a", "b", "a"}, "a (2 times); b; a"},
+	} {
+		if got := told(c.list); got != c.want {
+			t.Errorf("told(%q) = %q, want %q", c.list, got, c.want)
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/quorate/quorate/crm/store/command"
 	"github.com/quorate/quorate/crm/store/replica"
 	"github.com/quorate/quorate/membership"
+	"github.com/quorate/quorate/membership/link"
 	"github.com/quorate/quorate/membership/quorum"
 )
 
@@ -229,7 +230,7 @@ func (m *members) events() (changed bool) {
 			changed = true
 			m.n.note(Info, "node runs as a new process", "peer", m.names[e.Node])
 		case membership.LinkChanged:
-			m.n.note(Warn, "link changed", "peer", m.names[e.Node], "link", m.linkName(int(e.Link)), "state", fmt.Sprint(e.Alarm))
+			m.noteLink(e)
 		case membership.SelfPaused:
 			m.n.note(Warn, "this process was paused", "for", e.For)
 		}
@@ -239,6 +240,23 @@ func (m *members) events() (changed bool) {
 		m.n.votes.update()
 	}
 	return changed
+}
+
+// noteLink tells that a link is better or worse than it was.
+func (m *members) noteLink(e membership.LinkChanged) {
+	a := &e.Alarm
+	level := Warn
+	if a.To == link.Up {
+		level = Info
+	}
+	fields := []any{"peer", m.names[e.Node], "link", m.linkName(int(e.Link)), "was", a.From.String()}
+	if a.To.Alive() && a.Quality.RTT > 0 {
+		fields = append(fields, "latency", a.Quality.RTT.Round(time.Microsecond), "loss", fmt.Sprintf("%d%%", a.Quality.Loss))
+	}
+	if a.Suppressed > 0 {
+		fields = append(fields, "changes not told before", a.Suppressed)
+	}
+	m.n.note(level, "link is "+a.To.String(), fields...)
 }
 
 func (m *members) linkName(i int) string {

@@ -27,6 +27,7 @@ import (
 	"github.com/quorate/quorate/agents"
 	"github.com/quorate/quorate/agents/executor"
 	"github.com/quorate/quorate/crm/attribute"
+	"github.com/quorate/quorate/crm/cib"
 	"github.com/quorate/quorate/crm/controller"
 	"github.com/quorate/quorate/crm/policy"
 	"github.com/quorate/quorate/crm/store/command"
@@ -558,8 +559,16 @@ func (n *Node) work() {
 	// node then, so it begins nothing for them.
 	n.member.Applied(n.con.state, n.con.fresh && heard)
 	n.acknowledge()
+	alone := n.member.Alone()
 	n.member.Tick(time.Duration(n.now), n.wall)
+	if n.member.Alone() && !alone {
+		n.note(Warn, "no leader with quorum is heard: this node does what no-quorum-policy says with what runs here",
+			"no-quorum-policy", cib.EffectiveProperty(n.con.state.Document, "no-quorum-policy"))
+	}
 	for _, p := range n.member.Do() {
+		if n.member.Alone() {
+			n.note(Info, "done without quorum", "resource", p.Resource, "operation", p.Task)
+		}
 		n.do(p)
 	}
 	n.mem.leaderCheck()

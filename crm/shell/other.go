@@ -55,10 +55,13 @@ func fencingText(f *command.FencingRecord) string {
 	if !f.OK {
 		text += " FAILED"
 	}
+	if f.Reason != "" {
+		text += " (" + f.Reason + ")"
+	}
 	if f.Late {
 		text += ", told late: the cluster had ceased to wait"
 	}
-	if f.Detail != "" {
+	if f.Detail != "" && f.By != "" { // a confirmation's only says that it is one
 		text += ": " + f.Detail
 	}
 	return text

@@ -23,16 +23,21 @@ import (
 
 // statusDocument returns the document with the operations under way.
 func (s *Shell) statusDocument(ctx context.Context) (doc *cib.Document, snap *editor.Snapshot, leader string, err error) {
+	doc, snap, leader, _, err = s.statusView(ctx)
+	return doc, snap, leader, err
+}
+
+// statusView is statusDocument with what the node says of itself and its links; nil for a file.
+func (s *Shell) statusView(ctx context.Context) (doc *cib.Document, snap *editor.Snapshot, leader string, l *api.Local, err error) {
 	b, isLive := s.connect().(*editor.Live)
 	if !isLive {
 		if snap, err = s.load(ctx); err != nil {
-			return nil, nil, "", err
+			return nil, nil, "", nil, err
 		}
-		return snap.Doc, snap, "", nil
+		return snap.Doc, snap, "", nil, nil
 	}
-	l, err := b.Client.Local(ctx)
-	if err != nil {
-		return nil, nil, "", explain(err)
+	if l, err = b.Client.Local(ctx); err != nil {
+		return nil, nil, "", nil, explain(err)
 	}
 	if l.Quorate {
 		leader = l.Leader
@@ -42,10 +47,10 @@ func (s *Shell) statusDocument(ctx context.Context) (doc *cib.Document, snap *ed
 	if snap, err = b.Fetch(ctx, !known); err != nil {
 		var e *client.Error
 		if !known || !errors.As(err, &e) || e.Reply.Code != api.CodeNoQuorum {
-			return nil, nil, "", err
+			return nil, nil, "", nil, explain(err)
 		}
 		if snap, err = b.Fetch(ctx, true); err != nil {
-			return nil, nil, "", err
+			return nil, nil, "", nil, explain(err)
 		}
 		known, leader = false, ""
 	}
@@ -55,7 +60,7 @@ func (s *Shell) statusDocument(ctx context.Context) (doc *cib.Document, snap *ed
 			s.warn("%s", l.Waits)
 		}
 	}
-	return command.PolicyDocument(snap.State, leader), snap, leader, nil
+	return command.PolicyDocument(snap.State, leader), snap, leader, l, nil
 }
 
 // state reads a document the way the policy does.
@@ -173,7 +178,7 @@ func (s *Shell) cmdStatus(c *call) error {
 const watchTime = 20 * time.Second
 
 func (s *Shell) showStatus(ctx context.Context, r *statusRequest) error {
-	doc, snap, leader, err := s.statusDocument(ctx)
+	doc, snap, leader, local, err := s.statusView(ctx)
 	if err != nil {
 		return err
 	}
@@ -186,15 +191,19 @@ func (s *Shell) showStatus(ctx context.Context, r *statusRequest) error {
 	if err != nil {
 		return err
 	}
+	troubles := linkTroubles(local)
+	if snap.State != nil {
+		troubles = append(troubles, fencingTroubles(snap.State, cluster)...)
+	}
 	switch {
 	case r.output == "json":
-		return s.statusJSON(cluster, snap, leader, quorate)
+		return s.statusJSON(cluster, snap, leader, quorate, troubles)
 	case r.output == "xml":
 		s.statusXML(cluster, snap, r)
 	case r.simple:
-		return s.statusSimple(cluster, quorate)
+		return s.statusSimple(cluster, quorate, linkTroubles(local))
 	default:
-		s.statusText(cluster, snap, leader, quorate, r)
+		s.statusText(cluster, snap, leader, quorate, troubles, r)
 	}
 	return nil
 }
@@ -215,7 +224,7 @@ func (s *Shell) statusXML(cluster *model.Cluster, snap *editor.Snapshot, r *stat
 }
 
 // statusSimple prints one line for a monitoring system, and fails where something needs a look.
-func (s *Shell) statusSimple(c *model.Cluster, quorate bool) error {
+func (s *Shell) statusSimple(c *model.Cluster, quorate bool, links []string) error {
 	online := 0
 	var bad []string
 	for _, n := range c.Nodes {
@@ -231,6 +240,7 @@ func (s *Shell) statusSimple(c *model.Cluster, quorate bool) error {
 	if !quorate {
 		bad = append([]string{"no quorum"}, bad...)
 	}
+	bad = append(bad, links...)
 	if len(bad) > 0 {
 		return fmt.Errorf("CLUSTER WARN: %s", strings.Join(bad, ", "))
 	}
@@ -239,7 +249,7 @@ func (s *Shell) statusSimple(c *model.Cluster, quorate bool) error {
 	return nil
 }
 
-func (s *Shell) statusText(cluster *model.Cluster, snap *editor.Snapshot, leader string, quorate bool, r *statusRequest) {
+func (s *Shell) statusText(cluster *model.Cluster, snap *editor.Snapshot, leader string, quorate bool, troubles []string, r *statusRequest) {
 	s.printf("Cluster Summary:\n")
 	if snap.State != nil {
 		s.printf("  * Cluster: %s\n", snap.State.Name)
@@ -267,13 +277,11 @@ func (s *Shell) statusText(cluster *model.Cluster, snap *editor.Snapshot, leader
 	if cluster.Options.StopAll {
 		s.printf("  * The property stop-all-resources is true: nothing is to run\n")
 	}
-	o, fencings := r.o, r.o.Fencing
-	o.Fencing = nil
-	for _, e := range fencings {
-		if e.State == status.FencingPending {
-			s.printf("  * Fencing of %s is under way\n", e.Target)
-		}
+	for _, t := range troubles {
+		s.printf("  * %s\n", t)
 	}
+	o := r.o
+	o.Fencing = nil
 	s.printf("\n%s", status.Text(cluster, o))
 	if snap.State == nil || len(snap.State.Fencing) == 0 {
 		return
@@ -296,6 +304,7 @@ type statusView struct {
 	Leader    string         `json:"leader,omitempty"`
 	Quorate   bool           `json:"quorate"`
 	Fencing   bool           `json:"fencing_enabled"`
+	Troubles  []string       `json:"troubles,omitempty"` // of links and fencing, as the text says them
 	Nodes     []nodeView     `json:"nodes"`
 	Resources []resourceView `json:"resources"`
 	Failures  []failureView  `json:"failures,omitempty"`
@@ -357,8 +366,8 @@ func viewResource(r *model.Resource) resourceView {
 	return v
 }
 
-func (s *Shell) statusJSON(c *model.Cluster, snap *editor.Snapshot, leader string, quorate bool) error {
-	v := statusView{Leader: leader, Quorate: quorate, Fencing: cib.IsTrue(cib.EffectiveProperty(snap.Doc, "fencing-enabled")),
+func (s *Shell) statusJSON(c *model.Cluster, snap *editor.Snapshot, leader string, quorate bool, troubles []string) error {
+	v := statusView{Leader: leader, Quorate: quorate, Troubles: troubles, Fencing: cib.IsTrue(cib.EffectiveProperty(snap.Doc, "fencing-enabled")),
 		Nodes: []nodeView{}, Resources: []resourceView{}}
 	if snap.State != nil {
 		v.Cluster = snap.State.Name

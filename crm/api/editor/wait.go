@@ -28,20 +28,20 @@ func (e *BusyError) Error() string { return fmt.Sprintf("waited %v: %s", e.Limit
 func (b *Live) WaitIdle(ctx context.Context, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	w := waiter{b: b, why: "the cluster is still busy"}
+	w := waiter{b: b}
 	tick := time.NewTicker(pollTime)
 	defer tick.Stop()
 	for {
 		idle, err := w.look(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return &BusyError{limit, w.why}
+			return &BusyError{limit, w.reason()}
 		case idle || err != nil:
 			return err
 		}
 		select {
 		case <-ctx.Done():
-			return &BusyError{limit, w.why}
+			return &BusyError{limit, w.reason()}
 		case <-tick.C:
 		}
 	}
@@ -63,6 +63,7 @@ func (w *waiter) look(ctx context.Context) (idle bool, err error) {
 		w.why = "there is no leader"
 		return false, nil
 	case l.Leader == l.Node:
+		w.why = ""
 		return l.Idle, nil
 	}
 	st, err := w.b.Client.State(ctx, false)
@@ -71,7 +72,7 @@ func (w *waiter) look(ctx context.Context) (idle bool, err error) {
 		w.why = "the state cannot be read"
 		return false, nil
 	case len(st.Pending) > 0:
-		w.why = describePending(st)
+		w.why = ""
 		return false, nil
 	}
 	if st.Index != w.decided {
@@ -81,12 +82,39 @@ func (w *waiter) look(ctx context.Context) (idle bool, err error) {
 		}
 		w.decided, w.idle = st.Index, len(d.Graph.Synapses) == 0
 	}
-	w.why = "the leader has more to do"
+	w.why = ""
 	return w.idle, nil
 }
 
-func describePending(st *command.State) string {
+// reasonTime bounds the last question of one who has waited in vain.
+const reasonTime = 2 * time.Second
+
+// reason says what keeps the cluster busy.
+func (w *waiter) reason() string {
+	if w.why != "" {
+		return w.why
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), reasonTime)
+	defer cancel()
+	st, err := w.b.Client.State(ctx, true)
+	if err != nil || st.Document == nil {
+		return "the cluster is still busy"
+	}
+	return describeBusy(st)
+}
+
+// describeBusy says what is under way, or which fencing is about to be tried again.
+func describeBusy(st *command.State) string {
 	var list []string
+	for i := range st.Members {
+		m := &st.Members[i]
+		if failed := st.FencingFailures(m.Name); len(failed) > 0 && !m.Online && !m.Removed {
+			list = append(list, fmt.Sprintf("fencing of %s has failed and is tried again (%s)", m.Name, failed[0].Detail))
+		}
+	}
+	if len(list) == 0 && len(st.Pending) == 0 {
+		return "the leader has more to do"
+	}
 	for _, p := range st.Pending {
 		what := p.Resource
 		if what == "" {
