@@ -7,7 +7,6 @@
 package api
 
 import (
-	"net/http"
 	"time"
 
 	"github.com/quorate/quorate/crm/acl"
@@ -53,21 +52,21 @@ const (
 
 // Endpoints is the whole protocol. The server refuses to start when one of them has no handler.
 var Endpoints = []Endpoint{
-	{http.MethodGet, PathState, acl.ConfigRead, "the replicated state; ?stale=1 without asking the leader, ?after=INDEX&wait=SECONDS until it is newer"},
-	{http.MethodGet, PathCIB, acl.ConfigRead, "the document as Pacemaker's XML"},
-	{http.MethodGet, PathLocal, acl.StatusRead, "what this node sees: links, raft, runner"},
-	{http.MethodPost, PathPropose, "", "propose a log entry; the verb is the entry's"},
-	{http.MethodPost, PathToken, acl.TokenIssue, "issue a join token"},
-	{http.MethodPost, PathStop, acl.MemberStop, "leave in order and stop this node"},
-	{http.MethodPost, PathRecover, acl.FenceConfirm, "go on as the only voter; the named nodes are off"},
-	{http.MethodPost, PathInit, acl.ClusterInit, "make a new cluster with this node"},
-	{http.MethodPost, PathJoin, acl.ClusterInit, "join a cluster with a token"},
-	{http.MethodGet, PathMetadata, acl.AgentRead, "metadata of an agent, ?agent=class:provider:type"},
-	{http.MethodGet, PathAgents, acl.AgentRead, "agents of a class, ?class="},
-	{http.MethodGet, PathRevision, acl.ConfigRead, "the configuration as it was after a change, ?index="},
-	{http.MethodGet, PathDecision, acl.ConfigRead, "decisions of this node as leader, newest first; ?most=NUMBER of them"},
-	{http.MethodGet, PathEvents, acl.ConfigRead, "what happens, as server-sent events; ?after=INDEX (or Last-Event-ID) resumes, ?kind= ?node= ?resource= choose"},
-	{http.MethodGet, PathInput, acl.ConfigRead, "a decision with the document that it was made from, ?id=TERM.TRANSITION"},
+	{"GET", PathState, acl.ConfigRead, "the replicated state; ?stale=1 without asking the leader, ?after=INDEX&wait=SECONDS until it is newer; ?part=configuration without the status, with &resource= or &node= just that object"},
+	{"GET", PathCIB, acl.ConfigRead, "the document as Pacemaker's XML"},
+	{"GET", PathLocal, acl.StatusRead, "what this node sees: links, raft, runner"},
+	{"POST", PathPropose, "", "propose a log entry; the verb is the entry's"},
+	{"POST", PathToken, acl.TokenIssue, "issue a join token"},
+	{"POST", PathStop, acl.MemberStop, "leave in order and stop this node"},
+	{"POST", PathRecover, acl.FenceConfirm, "go on as the only voter; the named nodes are off"},
+	{"POST", PathInit, acl.ClusterInit, "make a new cluster with this node"},
+	{"POST", PathJoin, acl.ClusterInit, "join a cluster with a token"},
+	{"GET", PathMetadata, acl.AgentRead, "metadata of an agent, ?agent=class:provider:type"},
+	{"GET", PathAgents, acl.AgentRead, "agents of a class, ?class="},
+	{"GET", PathRevision, acl.ConfigRead, "the configuration as it was after a change, ?index="},
+	{"GET", PathDecision, acl.ConfigRead, "decisions of this node as leader, newest first; ?most=NUMBER of them"},
+	{"GET", PathEvents, acl.ConfigRead, "what happens, as server-sent events; ?after=INDEX (or Last-Event-ID) resumes, ?kind= ?node= ?resource= choose"},
+	{"GET", PathInput, acl.ConfigRead, "a decision with the document that it was made from, ?id=TERM.TRANSITION"},
 }
 
 // EntryVerbs says which verb a proposed entry needs. A kind without a row cannot be proposed by clients.

@@ -4,11 +4,12 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/quorate/quorate/crm/api/client"
 	"github.com/quorate/quorate/crm/cib"
 )
 
-// attributeCommand carries out set, show or delete of one attribute.
-func (s *Shell) attributeCommand(c *call, owner string, args []string, kind string, find func(doc *cib.Document) (*[]cib.AttributeSet, error)) error {
+// attributeCommand carries out set, show or delete of one attribute of the owner, which is in the scope.
+func (s *Shell) attributeCommand(c *call, owner string, scope client.Scope, args []string, kind string, find func(doc *cib.Document) (*[]cib.AttributeSet, error)) error {
 	action, name := args[0], ""
 	if len(args) > 1 {
 		name = args[1]
@@ -36,7 +37,7 @@ func (s *Shell) attributeCommand(c *call, owner string, args []string, kind stri
 		s.printf("%s\n", v)
 		return nil
 	}
-	return s.change(c.ctx, fmt.Sprintf("crm %s %s %s %s", c.cmd.name, owner, action, name), func(doc *cib.Document) error {
+	return s.changeOne(c.ctx, scope, fmt.Sprintf("crm %s %s %s %s", c.cmd.name, owner, action, name), func(doc *cib.Document) error {
 		list, err := find(doc)
 		if err != nil {
 			return err

@@ -102,10 +102,15 @@ const promptTime = 300 * time.Millisecond
 
 // change lets edit change a copy of the document, and commits the difference.
 func (s *Shell) change(ctx context.Context, message string, edit func(doc *cib.Document) error) error {
+	return s.changeOne(ctx, client.Scope{}, message, edit)
+}
+
+// changeOne is change for an edit that reads and changes the object of the scope only.
+func (s *Shell) changeOne(ctx context.Context, scope client.Scope, message string, edit func(doc *cib.Document) error) error {
 	if s.opts.message != "" {
 		message = s.opts.message
 	}
-	if _, err := editor.Change(ctx, s.connect(), editor.Options{Message: message, Force: s.opts.force}, edit); err != nil {
+	if _, err := editor.Change(ctx, s.connect(), editor.Options{Message: message, Force: s.opts.force, Scope: scope}, edit); err != nil {
 		return explain(err)
 	}
 	if s.opts.wait {

@@ -359,3 +359,48 @@ func TestLive_Events(t *testing.T) {
 		t.Errorf("without a daemon: %v", err)
 	}
 }
+
+// TestLive_Excerpt changes single objects, for which the shell does not fetch the whole configuration, where what it does
+// not see matters: ids that others have, members of clones, templates, names that are not there.
+func TestLive_Excerpt(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	for _, s := range []string{"rsc_template base ocf:test:Dummy", "primitive web @base", "primitive web-utilization ocf:test:Dummy",
+		"primitive db ocf:test:Dummy", "clone dbs db", "location far dbs -inf: n1"} {
+		c.must(append([]string{"configure"}, strings.Fields(s)...)...)
+	}
+	order := c.must("configure", "show")
+	for _, s := range []string{"resource utilization web set cpu 2", "resource param db set p 1", "resource meta web set priority 7", "resource unmanage db",
+		"node attribute N1 set rack a", "node utilization n1 set cpu 8", "node standby n1", "node attribute n1 delete standby", "resource meta web delete priority"} {
+		c.must(strings.Fields(s)...)
+	}
+	for _, test := range []struct{ args, want string }{
+		{"resource utilization web show cpu", "2\n"}, {"resource param db show p", "1\n"}, {"resource meta dbs show is-managed", "false\n"},
+		{"node attribute n1 show rack", "a\n"}, {"node utilization n1 show cpu", "8\n"},
+	} {
+		if got := c.must(strings.Fields(test.args)...); got != test.want {
+			t.Errorf("crm %s = %q, want %q", test.args, got, test.want)
+		}
+	}
+	if got := c.now().Document.Config.Resources[1].Utilization[0].ID; got != "web-utilization-0" {
+		t.Errorf("the set of utilization has the id %s, want web-utilization-0, which is free", got)
+	}
+	for _, s := range []string{"resource utilization wep set cpu 2", "resource utilization dbs set cpu 2", "resource meta nothing set a b", "node attribute n2 set a b", "resource meta web delete priority"} {
+		if code, _, err := c.crm(strings.Fields(s)...); (code == 0) != strings.HasSuffix(s, "priority") {
+			t.Errorf("crm %s: exit %d, %s", s, code, err)
+		}
+	}
+	if _, _, err := c.crm("resource", "meta", "wep", "set", "a", "b"); !strings.Contains(err, `did you mean "web"`) {
+		t.Errorf("a name that is nearly right: %s", err)
+	}
+	before := strings.Fields(order)
+	after := c.must("configure", "show")
+	at := 0
+	for _, w := range before { // nothing moved
+		i := strings.Index(after[at:], w)
+		if i < 0 {
+			t.Fatalf("%q is missing or moved in\n%s\nbefore:\n%s", w, after, order)
+		}
+		at += i
+	}
+}

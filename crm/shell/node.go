@@ -73,7 +73,7 @@ func (s *Shell) nodeArg(c *call) (string, error) {
 
 // nodeMark sets a permanent attribute of a node.
 func (s *Shell) nodeMark(c *call, name, attribute, value string) error {
-	return s.change(c.ctx, "crm node "+c.cmd.name+" "+name, func(doc *cib.Document) error {
+	return s.changeOne(c.ctx, client.Scope{Node: name}, "crm node "+c.cmd.name+" "+name, func(doc *cib.Document) error {
 		n, err := findNode(doc, name)
 		if err != nil {
 			return err
@@ -149,7 +149,7 @@ func (s *Shell) cmdNodeAttribute(c *call) error {
 	if c.args[1] == "set" && len(c.args) == 4 {
 		return s.nodeMark(c, c.args[0], c.args[2], c.args[3])
 	}
-	return s.attributeCommand(c, c.args[0], c.args[1:], "instance_attributes", func(doc *cib.Document) (*[]cib.AttributeSet, error) {
+	return s.attributeCommand(c, c.args[0], client.Scope{Node: c.args[0]}, c.args[1:], "instance_attributes", func(doc *cib.Document) (*[]cib.AttributeSet, error) {
 		n, err := findNode(doc, c.args[0])
 		if err != nil {
 			return nil, err
@@ -162,7 +162,7 @@ func (s *Shell) cmdNodeUtilization(c *call) error {
 	if err := c.want(2, 4); err != nil {
 		return err
 	}
-	return s.attributeCommand(c, c.args[0], c.args[1:], "utilization", func(doc *cib.Document) (*[]cib.AttributeSet, error) {
+	return s.attributeCommand(c, c.args[0], client.Scope{Node: c.args[0]}, c.args[1:], "utilization", func(doc *cib.Document) (*[]cib.AttributeSet, error) {
 		n, err := findNode(doc, c.args[0])
 		if err != nil {
 			return nil, err

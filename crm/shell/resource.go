@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/quorate/quorate/crm/api/client"
 	"github.com/quorate/quorate/crm/cib"
 	"github.com/quorate/quorate/crm/cib/cibcrm"
 	"github.com/quorate/quorate/crm/policy/model"
@@ -505,7 +506,7 @@ func (s *Shell) cmdFailcount(c *call) error {
 
 // mark sets a meta-attribute of one resource.
 func (s *Shell) mark(c *call, name, value string) error {
-	return s.change(c.ctx, "crm resource "+c.cmd.name+" "+strings.Join(c.args, " "), func(doc *cib.Document) error {
+	return s.changeOne(c.ctx, client.Scope{Resource: c.args[0]}, "crm resource "+c.cmd.name+" "+strings.Join(c.args, " "), func(doc *cib.Document) error {
 		r, err := mustFind(doc, c.args[0])
 		if err != nil {
 			return err
@@ -546,7 +547,7 @@ func (s *Shell) cmdResourceAttribute(c *call) error {
 		return err
 	}
 	kind := map[string]string{"param": "instance_attributes", "meta": "meta_attributes", "utilization": "utilization"}[c.cmd.name]
-	return s.attributeCommand(c, c.args[0], c.args[1:], kind, func(doc *cib.Document) (*[]cib.AttributeSet, error) {
+	return s.attributeCommand(c, c.args[0], client.Scope{Resource: c.args[0]}, c.args[1:], kind, func(doc *cib.Document) (*[]cib.AttributeSet, error) {
 		r, err := mustFind(doc, c.args[0])
 		if err != nil {
 			return nil, err

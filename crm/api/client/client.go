@@ -3,19 +3,18 @@ package client
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -29,7 +28,9 @@ import (
 // Client talks to the daemon of one node.
 type Client struct {
 	socket string
-	http   *http.Client
+
+	mu   sync.Mutex // guards what follows
+	idle []*conn    // connections without a request, the one used last at the end
 }
 
 // Error is an answer that is not a success.
@@ -57,29 +58,12 @@ func Socket(getenv func(string) string) string {
 }
 
 // New returns a client of the daemon behind the unix socket.
-func New(socket string) *Client {
-	return &Client{socket: socket, http: &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			var d net.Dialer
-			c, err := d.DialContext(ctx, "unix", socket)
-			if err != nil {
-				return nil, err
-			}
-			if err := checkServer(c); err != nil {
-				c.Close()
-				return nil, err
-			}
-			return c, nil
-		},
-		DisableCompression: true,
-		IdleConnTimeout:    30 * time.Second,
-	}}}
-}
+func New(socket string) *Client { return &Client{socket: socket} }
 
 // checkServer refuses a socket that somebody else than root or the caller listens on: a squatter must not be
 // told anything.
-func checkServer(c net.Conn) error {
-	raw, err := c.(*net.UnixConn).SyscallConn()
+func checkServer(c *net.UnixConn) error {
+	raw, err := c.SyscallConn()
 	if err != nil {
 		return err
 	}
@@ -100,30 +84,23 @@ func checkServer(c net.Conn) error {
 }
 
 func (c *Client) do(ctx context.Context, method, path string, body, reply any) error {
-	var in io.Reader
+	req := request{method: method, path: path, accept: api.CBOR, contentType: api.CBOR}
 	if body != nil {
-		data, err := cbor.Marshal(body)
-		if err != nil {
+		var err error
+		if req.body, err = cbor.Marshal(body); err != nil {
 			return fmt.Errorf("encode request: %w", err)
 		}
-		in = bytes.NewReader(data)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://quorate"+path, in)
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", api.CBOR)
-	req.Header.Set("Accept", api.CBOR)
-	res, err := c.http.Do(req)
+	res, err := c.exchange(ctx, &req)
 	if err != nil {
 		return c.unreachable(err)
 	}
-	defer res.Body.Close()
-	data, err := io.ReadAll(res.Body)
+	defer res.close()
+	data, err := res.all()
 	if err != nil {
-		return fmt.Errorf("read the daemon's answer: %w", err)
+		return fmt.Errorf("read the daemon's answer: %w", ended(ctx, err))
 	}
-	if res.StatusCode/100 != 2 {
+	if res.status/100 != 2 {
 		return refused(res, data)
 	}
 	switch v := reply.(type) {
@@ -139,14 +116,34 @@ func (c *Client) do(ctx context.Context, method, path string, body, reply any) e
 	return nil
 }
 
+// ended says why something failed: ctx, where that has ended.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
 // State fetches the replicated state: linearizable, or with stale what the node has.
 func (c *Client) State(ctx context.Context, stale bool) (*command.State, error) {
 	return c.state(ctx, url.Values{}, stale)
 }
 
-// Configuration fetches the part of the state that a change of the configuration starts from.
-func (c *Client) Configuration(ctx context.Context, stale bool) (*command.State, error) {
-	return c.state(ctx, url.Values{"part": {"configuration"}}, stale)
+// Scope names the one object that is of interest; zero = the whole configuration. A resource that stands in another one
+// means that.
+type Scope struct{ Resource, Node string }
+
+// Configuration fetches the part of the state that a change of the configuration starts from: see command.State's
+// Configuration, and for a scope Excerpt.
+func (c *Client) Configuration(ctx context.Context, scope Scope, stale bool) (*command.State, error) {
+	q := url.Values{"part": {"configuration"}}
+	if scope.Resource != "" {
+		q.Set("resource", scope.Resource)
+	}
+	if scope.Node != "" {
+		q.Set("node", scope.Node)
+	}
+	return c.state(ctx, q, stale)
 }
 
 func (c *Client) state(ctx context.Context, q url.Values, stale bool) (*command.State, error) {
@@ -154,7 +151,7 @@ func (c *Client) state(ctx context.Context, q url.Values, stale bool) (*command.
 		q.Set("stale", "1")
 	}
 	var data []byte
-	if err := c.do(ctx, http.MethodGet, api.PathState+"?"+q.Encode(), nil, &data); err != nil {
+	if err := c.do(ctx, "GET", api.PathState+"?"+q.Encode(), nil, &data); err != nil {
 		return nil, err
 	}
 	return command.DecodeState(data)
@@ -168,7 +165,7 @@ func (c *Client) Wait(ctx context.Context, after uint64, wait time.Duration) (*c
 // Revision fetches the configuration as it was right after the change with that index.
 func (c *Client) Revision(ctx context.Context, index uint64) (*cib.Document, error) {
 	var data []byte
-	if err := c.do(ctx, http.MethodGet, api.PathRevision+"?index="+strconv.FormatUint(index, 10), nil, &data); err != nil {
+	if err := c.do(ctx, "GET", api.PathRevision+"?index="+strconv.FormatUint(index, 10), nil, &data); err != nil {
 		return nil, err
 	}
 	return command.DecodeDocument(data)
@@ -181,75 +178,75 @@ func (c *Client) CIB(ctx context.Context, stale bool) ([]byte, error) {
 		path += "?stale=1"
 	}
 	var data []byte
-	err := c.do(ctx, http.MethodGet, path, nil, &data)
+	err := c.do(ctx, "GET", path, nil, &data)
 	return data, err
 }
 
 // Local fetches what the node sees.
 func (c *Client) Local(ctx context.Context) (*api.Local, error) {
 	l := new(api.Local)
-	return l, c.do(ctx, http.MethodGet, api.PathLocal, nil, l)
+	return l, c.do(ctx, "GET", api.PathLocal, nil, l)
 }
 
 // Propose has an entry applied and returns its index.
 func (c *Client) Propose(ctx context.Context, e *command.Entry) (uint64, error) {
 	var r api.ProposeReply
-	err := c.do(ctx, http.MethodPost, api.PathPropose, e, &r)
+	err := c.do(ctx, "POST", api.PathPropose, e, &r)
 	return r.Index, err
 }
 
 // Token issues a join token.
 func (c *Client) Token(ctx context.Context, r api.TokenRequest) (*api.TokenReply, error) {
 	reply := new(api.TokenReply)
-	return reply, c.do(ctx, http.MethodPost, api.PathToken, r, reply)
+	return reply, c.do(ctx, "POST", api.PathToken, r, reply)
 }
 
 // Stop has the node leave in order and stop.
 func (c *Client) Stop(ctx context.Context) error {
-	return c.do(ctx, http.MethodPost, api.PathStop, struct{}{}, nil)
+	return c.do(ctx, "POST", api.PathStop, struct{}{}, nil)
 }
 
 // Recover has the node go on as the only voter, by the caller's word that the named nodes are off.
 func (c *Client) Recover(ctx context.Context, r api.RecoverRequest) (*api.RecoverReply, error) {
 	var reply api.RecoverReply
-	return &reply, c.do(ctx, http.MethodPost, api.PathRecover, r, &reply)
+	return &reply, c.do(ctx, "POST", api.PathRecover, r, &reply)
 }
 
 // Init makes a new cluster with the node.
 func (c *Client) Init(ctx context.Context, r api.InitRequest) error {
-	return c.do(ctx, http.MethodPost, api.PathInit, r, nil)
+	return c.do(ctx, "POST", api.PathInit, r, nil)
 }
 
 // Join has the node join a cluster.
 func (c *Client) Join(ctx context.Context, r api.JoinRequest) error {
-	return c.do(ctx, http.MethodPost, api.PathJoin, r, nil)
+	return c.do(ctx, "POST", api.PathJoin, r, nil)
 }
 
 // Metadata fetches the metadata of an agent as XML.
 func (c *Client) Metadata(ctx context.Context, agent string) ([]byte, error) {
 	var data []byte
-	err := c.do(ctx, http.MethodGet, api.PathMetadata+"?"+url.Values{"agent": {agent}}.Encode(), nil, &data)
+	err := c.do(ctx, "GET", api.PathMetadata+"?"+url.Values{"agent": {agent}}.Encode(), nil, &data)
 	return data, err
 }
 
 // Agents lists the agents of a class, such as "ocf" or "ocf:heartbeat".
 func (c *Client) Agents(ctx context.Context, class string) ([]string, error) {
 	var list []string
-	err := c.do(ctx, http.MethodGet, api.PathAgents+"?"+url.Values{"class": {class}}.Encode(), nil, &list)
+	err := c.do(ctx, "GET", api.PathAgents+"?"+url.Values{"class": {class}}.Encode(), nil, &list)
 	return list, err
 }
 
 // Decisions lists what this node decided as leader, newest first; most bounds the list, 0 = all that is known.
 func (c *Client) Decisions(ctx context.Context, most int) ([]api.Decision, error) {
 	var list []api.Decision
-	err := c.do(ctx, http.MethodGet, api.PathDecision+"?"+url.Values{"most": {strconv.Itoa(most)}}.Encode(), nil, &list)
+	err := c.do(ctx, "GET", api.PathDecision+"?"+url.Values{"most": {strconv.Itoa(most)}}.Encode(), nil, &list)
 	return list, err
 }
 
 // DecisionInput fetches what a decision was made from. The daemon's answer is an error where that is not kept.
 func (c *Client) DecisionInput(ctx context.Context, id string) (*api.DecisionInput, error) {
 	in := new(api.DecisionInput)
-	return in, c.do(ctx, http.MethodGet, api.PathInput+"?"+url.Values{"id": {id}}.Encode(), nil, in)
+	return in, c.do(ctx, "GET", api.PathInput+"?"+url.Values{"id": {id}}.Encode(), nil, in)
 }
 
 // EventFilter chooses events. Zero fields choose all.
@@ -273,21 +270,16 @@ func (c *Client) Events(ctx context.Context, filter EventFilter, f func(api.Even
 	if filter.After > 0 {
 		q.Set("after", strconv.FormatUint(filter.After, 10))
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://quorate"+api.PathEvents+"?"+q.Encode(), nil)
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Accept", api.EventStream)
-	res, err := c.http.Do(req)
+	res, err := c.exchange(ctx, &request{method: "GET", path: api.PathEvents + "?" + q.Encode(), accept: api.EventStream})
 	if err != nil {
 		return c.unreachable(err)
 	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		data, _ := io.ReadAll(io.LimitReader(res.Body, maxEventLine))
+	defer res.close()
+	if res.status != 200 {
+		data, _ := io.ReadAll(io.LimitReader(res, maxEventLine))
 		return refused(res, data)
 	}
-	lines := bufio.NewScanner(res.Body)
+	lines := bufio.NewScanner(res)
 	lines.Buffer(nil, maxEventLine)
 	for lines.Scan() {
 		data, ok := strings.CutPrefix(lines.Text(), "data: ")
@@ -303,17 +295,13 @@ func (c *Client) Events(ctx context.Context, filter EventFilter, f func(api.Even
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return fmt.Errorf("read events: %w", err)
+		return fmt.Errorf("read events: %w", ended(ctx, err))
 	}
 	return errors.New("the daemon ended the stream of events")
 }
 
 // unreachable says why the daemon could not be asked.
 func (c *Client) unreachable(err error) error {
-	var ue *url.Error
-	if errors.As(err, &ue) {
-		err = ue.Err
-	}
 	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
 		return fmt.Errorf("%w (no daemon behind %s)", ErrNotRunning, c.socket)
 	}
@@ -321,10 +309,10 @@ func (c *Client) unreachable(err error) error {
 }
 
 // refused is the error in an answer that is not a success.
-func refused(res *http.Response, data []byte) error {
-	e := &Error{Status: res.StatusCode}
+func refused(res *response, data []byte) error {
+	e := &Error{Status: res.status}
 	if json.Unmarshal(data, &e.Reply) != nil || e.Reply.Message == "" {
-		e.Reply.Message = fmt.Sprintf("the daemon answered %s", res.Status)
+		e.Reply.Message = fmt.Sprintf("the daemon answered %s", res.reason)
 	}
 	return e
 }

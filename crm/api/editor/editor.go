@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/quorate/quorate/crm/api"
+	"github.com/quorate/quorate/crm/api/client"
 	"github.com/quorate/quorate/crm/cib"
 	"github.com/quorate/quorate/crm/store/command"
 )
@@ -37,6 +39,8 @@ type Backend interface {
 type Options struct {
 	Message string // why; goes into the record of the change
 	Force   bool   // overwrite what somebody else changed meanwhile
+	// Scope, where it is set, says that the edit reads and changes one object only, so that Change need not fetch all.
+	Scope client.Scope
 }
 
 // ErrNoCluster says that the node runs and belongs to no cluster.
@@ -76,36 +80,49 @@ const maxTries = 20
 
 // Change loads the configuration, lets edit change a copy, and commits the difference; when somebody else changes the
 // same objects at the same time, again on the newest. changed is false when there was no difference. An error of
-// edit ends it. On a live cluster edit gets no status, and may be called once on what this node has before it is called
-// on what the cluster has: a change that is based on something old is refused and made again, so most changes need
-// not wait for the leader twice. With Force nothing is refused, so it starts from the newest.
+// edit ends it. On a live cluster edit gets no status, and may be called once on what this node has, or just on the
+// object of the scope, before it is called on what the cluster has: a change that is based on something old or breaks
+// something out of sight is refused and made again, so most changes need not wait for the leader twice. With Force less is
+// refused, so it starts from the newest.
 func Change(ctx context.Context, b Backend, opts Options, edit func(doc *cib.Document) error) (changed bool, err error) {
 	live, _ := b.(*Live)
 	for try := 0; ; try++ {
-		stale := live != nil && try == 0 && !opts.Force
+		quick := live != nil && try == 0 && !opts.Force
 		var base *Snapshot
-		if live != nil {
-			base, err = live.configuration(ctx, stale)
-		} else {
+		switch {
+		case quick:
+			base, err = live.configuration(ctx, opts.Scope, true)
+		case live != nil:
+			base, err = live.configuration(ctx, client.Scope{}, false)
+		default:
 			base, err = b.Load(ctx)
 		}
 		if err != nil {
 			return false, err
 		}
 		changes, err := difference(base.Doc, edit)
-		if stale && (err != nil || len(changes) == 0) {
-			continue // it may be otherwise by now
+		if quick && (err != nil || len(changes) == 0) {
+			continue // it may be otherwise by now, or elsewhere
 		}
 		if err != nil || len(changes) == 0 {
 			return false, err
 		}
 		err = b.Commit(ctx, base, changes, opts)
+		if quick && refused(err) {
+			continue
+		}
 		var conflict *ConflictError
 		if errors.As(err, &conflict) && try < maxTries {
 			continue // one small change: made again on what is there now
 		}
 		return err == nil, err
 	}
+}
+
+// refused reports whether the cluster found that a change makes no sense.
+func refused(err error) bool {
+	var e *client.Error
+	return errors.As(err, &e) && e.Reply.Code == api.CodeRefused
 }
 
 // difference is what edit changes in a document, which is left as it is.

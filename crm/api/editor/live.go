@@ -48,9 +48,9 @@ func (b *Live) Fetch(ctx context.Context, stale bool) (*Snapshot, error) {
 	return &Snapshot{Doc: st.Document, State: st}, nil
 }
 
-// configuration is Fetch without the status.
-func (b *Live) configuration(ctx context.Context, stale bool) (*Snapshot, error) {
-	st, err := b.Client.Configuration(ctx, stale)
+// configuration is Fetch without the status, or with a scope just of that.
+func (b *Live) configuration(ctx context.Context, scope client.Scope, stale bool) (*Snapshot, error) {
+	st, err := b.Client.Configuration(ctx, scope, stale)
 	if err != nil {
 		return nil, err
 	}

@@ -336,7 +336,11 @@ func (s *Server) state(w http.ResponseWriter, r *http.Request, _ acl.Identity) e
 	case "":
 		st = st.Public()
 	case "configuration":
-		st = st.Configuration()
+		if resource, node := q.Get("resource"), q.Get("node"); resource != "" || node != "" {
+			st = st.Excerpt(resource, node)
+		} else {
+			st = st.Configuration()
+		}
 	default:
 		return &badRequest{fmt.Errorf("part=%s: the only part is configuration", part)}
 	}

@@ -469,3 +469,38 @@ func TestApply_Orphans(t *testing.T) {
 		}
 	})
 }
+
+func TestExcerpt(t *testing.T) {
+	t.Parallel()
+	c := found(t, "alpha", "beta")
+	inner := &cib.Resource{ID: "base", Kind: cib.Template, Class: "ocf", Provider: "p", Type: "t"}
+	list := []*cib.Resource{
+		inner,
+		{ID: "web", Template: "base"},
+		{ID: "dbs", Kind: cib.Clone, Members: []*cib.Resource{{ID: "db", Template: "base"}}},
+		{ID: "other", Class: "ocf", Provider: "p", Type: "t"},
+	}
+	doc := *c.s.Document
+	doc.Config.Resources = list
+	c.must(&Entry{Kind: KindConfig, Config: &Config{Changes: cib.Diff(c.s.Document, &doc), Force: true}})
+	for _, tt := range []struct{ resource, node, want string }{
+		{"web", "", "resource base,resource web"}, {"base", "", "resource base"}, {"db", "", "resource base,resource dbs"}, {"other", "", "resource other"},
+		{"", "BETA", "node beta"}, {"other", "alpha", "node alpha,resource other"}, {"none", "none", ""}, {"", "", ""},
+	} {
+		e := c.s.Excerpt(tt.resource, tt.node)
+		var keys []string
+		cib.Objects(&e.Document.Config, func(kind, id string, o cib.Object) {
+			key := cib.ObjectKey(kind, id)
+			if full, ok := cib.FindObject(&c.s.Document.Config, kind, id); !ok || !full.Equal(&o) {
+				t.Errorf("%+v: %s is another one than that of the configuration", tt, key)
+			}
+			if e.Objects[key] != c.s.Objects[key] {
+				t.Errorf("%+v: revision %d of %s, want %d", tt, e.Objects[key], key, c.s.Objects[key])
+			}
+			keys = append(keys, key)
+		})
+		if got := strings.Join(keys, ","); got != tt.want || e.ClusterID != c.s.ClusterID || len(e.Objects) > len(keys) {
+			t.Errorf("Excerpt(%q, %q) has %s and the revisions %v, want %s", tt.resource, tt.node, got, e.Objects, tt.want)
+		}
+	}
+}

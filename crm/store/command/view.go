@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/quorate/quorate/crm/cib"
 	"github.com/quorate/quorate/crm/transition"
@@ -85,4 +86,40 @@ func (s *State) Configuration() *State {
 	doc.Status = cib.Status{}
 	return &State{ClusterID: s.ClusterID, Name: s.Name, Feature: s.Feature, Index: s.Index, Term: s.Term, Document: &doc,
 		Revision: s.Revision, Objects: s.Objects}
+}
+
+// Excerpt is Configuration reduced to what a change of one resource or node needs: the top-level resource that is or has
+// resource, with the templates that it refers to, and the node of the name or id node. "" and unknown ones give nothing.
+func (s *State) Excerpt(resource, node string) *State {
+	full := &s.Document.Config
+	wanted := map[string]bool{}
+	for _, r := range full.Resources {
+		cib.EachResource(&cib.Configuration{Resources: []*cib.Resource{r}}, func(x, _ *cib.Resource) {
+			wanted[r.ID] = wanted[r.ID] || resource != "" && x.ID == resource
+		})
+	}
+	var part cib.Configuration
+	for known := -1; len(part.Resources) > known; { // until no further template is wanted
+		known = len(part.Resources)
+		part.Resources = nil
+		for _, r := range full.Resources {
+			if wanted[r.ID] {
+				part.Resources = append(part.Resources, r)
+			}
+		}
+		cib.EachReference(&part, func(ref cib.Reference) { wanted[ref.To] = wanted[ref.To] || ref.Target == cib.ToTemplate })
+	}
+	for _, n := range full.Nodes {
+		if node != "" && (strings.EqualFold(n.Name, node) || n.ID == node) {
+			part.Nodes = append(part.Nodes, n)
+		}
+	}
+	out := s.Configuration()
+	out.Document.Config, out.Objects = part, map[string]uint64{}
+	cib.Objects(&part, func(kind, id string, _ cib.Object) {
+		if key := cib.ObjectKey(kind, id); s.Objects[key] > 0 {
+			out.Objects[key] = s.Objects[key]
+		}
+	})
+	return out
 }
