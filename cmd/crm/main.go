@@ -2,6 +2,10 @@
 // tool.
 package main
 
+// The limits of control groups are not looked for at each start, nor from time to time.
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+
 import (
 	"context"
 	"os"

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -363,7 +364,9 @@ var summaryParts = []struct{ prefix, section string }{
 }
 
 // countsLine is a line of the summary that counts nodes or resources.
-var countsLine = regexp.MustCompile(`^  \* [0-9]+ (nodes?|resource instances?) configured`)
+var countsLine = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^  \* [0-9]+ (nodes?|resource instances?) configured`)
+})
 
 // summary leaves out the lines of the summary that are not asked for; "" = all of them.
 func (o *monOptions) summary(text string) string {
@@ -376,7 +379,7 @@ func (o *monOptions) summary(text string) string {
 				section = p.section
 			}
 		}
-		if section == "" && countsLine.MatchString(line) {
+		if section == "" && countsLine().MatchString(line) {
 			section = "counts"
 		}
 		if section != "" && !o.sections[section] {

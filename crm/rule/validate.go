@@ -2,7 +2,6 @@ package rule
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
@@ -28,7 +27,18 @@ func (v *validation) add(id, format string, args ...any) {
 	}
 }
 
-var scorePattern = regexp.MustCompile(`^([+-]?INFINITY|[+-]?[0-9]+|(?i:red|yellow|green))$`)
+// isScore reports whether text is a whole number, INFINITY, either with a sign, or a colour. No number is too large.
+func isScore(text string) bool {
+	switch strings.ToLower(text) {
+	case "red", "yellow", "green":
+		return true
+	}
+	digits := text
+	if strings.HasPrefix(text, "+") || strings.HasPrefix(text, "-") {
+		digits = text[1:]
+	}
+	return digits == "INFINITY" || digits != "" && strings.Trim(digits, "0123456789") == ""
+}
 
 func (v *validation) rule(r *Rule, depth int) {
 	if depth > MaxDepth {
@@ -47,7 +57,7 @@ func (v *validation) rule(r *Rule, depth int) {
 	if r.Score != "" && r.ScoreAttribute != "" {
 		v.add(r.ID, "has both score and score-attribute; write one of them")
 	}
-	if r.Score != "" && !scorePattern.MatchString(r.Score) {
+	if r.Score != "" && !isScore(r.Score) {
 		v.add(r.ID, "score %q is no score; use a whole number, INFINITY or -INFINITY", r.Score)
 	}
 	switch strings.ToLower(r.Role) {

@@ -3,6 +3,7 @@ package shell
 import (
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // colours reports whether the configuration is shown in colours: on terminals, unless NO_COLOR or TERM=dumb is set.
@@ -23,24 +24,27 @@ const (
 	colourName    = "\x1b[36m"
 )
 
-var (
-	statementStart = regexp.MustCompile(`^([a-z_]+) (\S+)`)
-	blockStart     = regexp.MustCompile(`^(\t| )(params|meta|utilization|operations|attributes|op \S+|rule)\b`)
-	pairName       = regexp.MustCompile(`( |\t)([A-Za-z0-9_$.-]+)=`)
-)
+// patterns of what is coloured. They are compiled when they are needed: most commands colour nothing.
+var patterns = sync.OnceValue(func() (p struct{ statementStart, blockStart, pairName *regexp.Regexp }) {
+	p.statementStart = regexp.MustCompile(`^([a-z_]+) (\S+)`)
+	p.blockStart = regexp.MustCompile(`^(\t| )(params|meta|utilization|operations|attributes|op \S+|rule)\b`)
+	p.pairName = regexp.MustCompile(`( |\t)([A-Za-z0-9_$.-]+)=`)
+	return p
+})
 
 // coloured marks keywords, ids and names of a statement.
 func coloured(text string) string {
+	p := patterns()
 	lines := strings.Split(text, "\n")
 	for i, l := range lines {
 		if strings.HasPrefix(strings.TrimSpace(l), "#") {
 			continue
 		}
-		l = pairName.ReplaceAllString(l, "${1}"+colourName+"${2}"+colourEnd+"=")
+		l = p.pairName.ReplaceAllString(l, "${1}"+colourName+"${2}"+colourEnd+"=")
 		if i == 0 || !strings.HasPrefix(l, "\t") {
-			l = statementStart.ReplaceAllString(l, colourKeyword+"${1}"+colourEnd+" "+colourID+"${2}"+colourEnd)
+			l = p.statementStart.ReplaceAllString(l, colourKeyword+"${1}"+colourEnd+" "+colourID+"${2}"+colourEnd)
 		} else {
-			l = blockStart.ReplaceAllString(l, "${1}"+colourKeyword+"${2}"+colourEnd)
+			l = p.blockStart.ReplaceAllString(l, "${1}"+colourKeyword+"${2}"+colourEnd)
 		}
 		lines[i] = l
 	}
