@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -102,9 +103,10 @@ func (c *Client) Run(parent context.Context) error {
 		return c.failed(parent, err)
 	}
 	writer.Go(func() { c.write(ctx) })
+	in := bufio.NewReader(c.conn)
 	var runs []RunInfo
 	for more := true; more; {
-		m, err := readMessage(c.conn)
+		m, err := readMessage(in)
 		if err == nil {
 			err = checkHello(m)
 		}
@@ -115,7 +117,7 @@ func (c *Client) Run(parent context.Context) error {
 	}
 	c.cfg.OnHello(runs)
 	for {
-		m, err := readMessage(c.conn)
+		m, err := readMessage(in)
 		if err != nil {
 			return c.failed(parent, err)
 		}

@@ -30,6 +30,7 @@
 package runner
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -174,7 +175,8 @@ func (r *Runner) Serve(ctx context.Context, conn net.Conn) error {
 			r.current = nil
 		}
 	}()
-	first, err := readMessage(conn)
+	in := bufio.NewReader(conn)
+	first, err := readMessage(in)
 	if err == nil {
 		err = checkHello(first)
 	}
@@ -191,7 +193,7 @@ func (r *Runner) Serve(ctx context.Context, conn net.Conn) error {
 		return fmt.Errorf("greet node process: %w", err)
 	}
 	for {
-		m, err := readMessage(conn)
+		m, err := readMessage(in)
 		if err == nil {
 			err = r.take(l, m)
 		}

@@ -233,13 +233,21 @@ func (l *Launcher) SweepGroups() {
 }
 
 func removeGroup(dir string) error {
+	err := unix.Rmdir(dir)
+	if err == nil {
+		return nil
+	}
 	entries, _ := os.ReadDir(dir)
+	below := false
 	for _, e := range entries {
 		if e.IsDir() {
+			below = true
 			_ = removeGroup(filepath.Join(dir, e.Name()))
 		}
 	}
-	err := unix.Rmdir(dir)
+	if below {
+		err = unix.Rmdir(dir)
+	}
 	if errors.Is(err, unix.ENOENT) {
 		return nil
 	}

@@ -53,6 +53,9 @@ const (
 	killWait = 2 * time.Second
 	// killPoll is the pause between two looks at a tree that was killed.
 	killPoll = 5 * time.Millisecond
+	// sweepPause is the least time between two looks for control groups that have become empty: each service has one,
+	// and an empty one does no harm.
+	sweepPause = 10 * time.Second
 	// drainLimit bounds what is still read from a pipe after the end of the main process; a pipe holds 64 KiB
 	// by default and 1 MiB at most.
 	drainLimit = 1 << 20
@@ -400,12 +403,41 @@ func (l *Launcher) spawn(path string, argv []string, attr *os.ProcAttr, mark str
 // awaitExit returns when the process has ended, and leaves it as a zombie, so that its number stays taken
 // until the whole tree is dealt with.
 func awaitExit(pid int) {
+	if pollExit(pid) {
+		return
+	}
+	// A kernel before 5.10. This takes a thread for as long as the run goes on, which the runtime looks at all the time.
 	for {
 		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
 		if !errors.Is(err, unix.EINTR) {
 			return
 		}
 	}
+}
+
+// pollExit is awaitExit by a descriptor of the process among those that the runtime waits for. ok is false where there
+// is no such thing.
+func pollExit(pid int) (ok bool) {
+	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
+	if err != nil {
+		return false
+	}
+	f := os.NewFile(uintptr(fd), "process")
+	defer f.Close()
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return false
+	}
+	err = raw.Read(func(fd uintptr) (ended bool) {
+		for {
+			var info unix.Siginfo
+			err := unix.Waitid(unix.P_PIDFD, int(fd), &info, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG, nil)
+			if !errors.Is(err, unix.EINTR) {
+				return err != nil || info.Signo != 0
+			}
+		}
+	})
+	return err == nil
 }
 
 func (l *Launcher) finish(ctx context.Context, r *run) Outcome {
@@ -551,13 +583,17 @@ func (l *Launcher) Run(ctx context.Context) error {
 	children := make(chan os.Signal, 1)
 	signal.Notify(children, unix.SIGCHLD)
 	defer signal.Stop(children)
+	var swept time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-children:
 			l.reapOrphans()
-			l.sweep()
+			if time.Since(swept) >= sweepPause {
+				l.sweep()
+				swept = time.Now()
+			}
 		}
 	}
 }

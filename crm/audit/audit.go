@@ -496,26 +496,29 @@ func (l *Log) write(event string, data map[string]any) error {
 }
 
 func (l *Log) encode(event string, data map[string]any) ([]byte, error) {
-	record := map[string]any{
+	// The key "hash" stands between these two parts, so that each is encoded once.
+	begin, err := canonical(map[string]any{
 		"boot":  strings.ToValidUTF8(l.cfg.Boot, "\uFFFD"),
 		"data":  data,
 		"event": event,
-		"mono":  l.cfg.Mono().Nanoseconds(),
-		"node":  strings.ToValidUTF8(l.cfg.Node, "\uFFFD"),
-		"prev":  l.prev,
-		"seq":   l.seq + 1,
-		"ts":    l.cfg.Now().UTC().Format(time.RFC3339Nano),
-		"v":     1,
-	}
-	bare, err := canonical(record)
+	})
 	if err != nil {
 		return nil, err
 	}
-	record["hash"] = lineHash(bare)
-	line, err := canonical(record)
+	end, err := canonical(map[string]any{
+		"mono": l.cfg.Mono().Nanoseconds(),
+		"node": strings.ToValidUTF8(l.cfg.Node, "\uFFFD"),
+		"prev": l.prev,
+		"seq":  l.seq + 1,
+		"ts":   l.cfg.Now().UTC().Format(time.RFC3339Nano),
+		"v":    1,
+	})
 	if err != nil {
 		return nil, err
 	}
+	begin, end = begin[:len(begin)-1], end[1:] // without the closing and the opening brace
+	hash := lineHash(slices.Concat(begin, []byte(","), end))
+	line := slices.Concat(begin, []byte(`,"hash":"`), []byte(hash), []byte(`",`), end)
 	if len(line) >= MaxRecord {
 		return nil, fmt.Errorf("record of %d bytes: %w: at most %d", len(line), ErrRecord, MaxRecord)
 	}
