@@ -1,10 +1,10 @@
-// Command crm is the shell of Quorate. Called by the name of one of Pacemaker's tools, it answers as that
-// tool.
-package main
-
 // The limits of control groups are not looked for at each start, nor from time to time.
 //go:debug containermaxprocs=0
 //go:debug updatemaxprocs=0
+
+// Command crm is the shell of Quorate. Called by the name of one of Pacemaker's tools, it answers as that
+// tool.
+package main
 
 import (
 	"context"
