@@ -2,12 +2,23 @@ package controller
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/quorate/quorate/crm/cib/cibxml"
 	"github.com/quorate/quorate/crm/store/command"
 )
+
+// look lets a node look after itself if it is alone.
+func look(m *Member, now time.Duration) {
+	wall := time.Unix(100, 0)
+	m.Tick(now, wall, true)
+	if q := m.Question(); q != nil {
+		q.Number = uint64(now)
+		m.Decided(q.Answer(nil), wall)
+	}
+}
 
 // A node that is alone and is asked to leave may go only when nothing runs on it any more: not while a stop has failed.
 func TestMember_QuietOnlyWhenNothingRuns(t *testing.T) {
@@ -35,7 +46,7 @@ func TestMember_QuietOnlyWhenNothingRuns(t *testing.T) {
 			m := NewMember(MemberConfig{Node: "n1", Incarnation: 1, QuorumTimeout: time.Second}, 0)
 			m.Applied(s, true)
 			for now := range time.Duration(5) {
-				m.Tick(now*time.Second, time.Unix(100, 0))
+				look(m, now*time.Second)
 				for _, p := range m.Do() {
 					m.Finished(p.ID, command.Result{RC: p.ExpectedRC})
 				}
@@ -69,7 +80,7 @@ func TestMember_RestartedAloneProbes(t *testing.T) {
 	active := true
 	var did []string
 	for now := range time.Duration(6) {
-		m.Tick(now*time.Second, time.Unix(100, 0))
+		look(m, now*time.Second)
 		for _, p := range m.Do() {
 			did = append(did, p.Task)
 			r := command.Result{RC: p.ExpectedRC}
@@ -84,5 +95,51 @@ func TestMember_RestartedAloneProbes(t *testing.T) {
 	}
 	if active || !m.Quiet() {
 		t.Errorf("after %v: active = %v, Quiet() = %v, want it stopped", did, active, m.Quiet())
+	}
+}
+
+// What runs on a node alone must stop although an order wants something stopped before that is on a node which is lost
+// and which nobody can fence. With another policy than to stop, what others run still counts.
+func TestMember_AloneDoesNotWaitForTheLost(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		policy string
+		want   []string
+	}{{"stop", []string{"stop db"}}, {"freeze", nil}} {
+		t.Run(c.policy, func(t *testing.T) {
+			t.Parallel()
+			const running = `<lrm id="%s"><lrm_resources><lrm_resource id="%s" class="ocf" provider="t" type="x"><lrm_rsc_op id="%[2]s_last_0"
+ operation_key="%[2]s_start_0" operation="start" interval="0" rc-code="0" op-status="0" call-id="2" transition-key="1:1:0:x"
+ transition-magic="0:0;1:1:0:x" last-rc-change="1"/></lrm_resource></lrm_resources></lrm>`
+			doc, _, err := cibxml.Read(fmt.Appendf(nil, `<cib validate-with="pacemaker-3.9"><configuration>
+<crm_config><cluster_property_set id="o"><nvpair id="o1" name="no-quorum-policy" value="%s"/></cluster_property_set></crm_config>
+<nodes><node id="1" uname="n1"/><node id="2" uname="n2"/></nodes>
+<resources><primitive id="power" class="stonith" type="x"/><primitive id="db" class="ocf" provider="t" type="x"/><primitive id="web" class="ocf" provider="t" type="x"/></resources>
+<constraints><rsc_order id="ord" first="db" then="web"/></constraints></configuration>
+<status><node_state id="1" uname="n1" in_ccm="true" crmd="online" join="member" expected="member">%s</node_state>
+<node_state id="2" uname="n2" in_ccm="false" crmd="offline" join="member" expected="member">%s</node_state></status></cib>`,
+				c.policy, fmt.Sprintf(running, "1", "db"), fmt.Sprintf(running, "2", "web")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := command.New()
+			s.ClusterID, s.Document = "x", doc
+			s.Members = []command.Member{{Name: "n1", NodeID: 1, RaftID: 1, Incarnation: 1, Online: true}, {Name: "n2", NodeID: 2, RaftID: 2}}
+			m := NewMember(MemberConfig{Node: "n1", Incarnation: 1, QuorumTimeout: time.Second}, 0)
+			m.Applied(s, true)
+			var did []string
+			for now := range time.Duration(6) {
+				look(m, now*time.Second)
+				for _, p := range m.Do() {
+					if p.Task != "monitor" {
+						did = append(did, p.Task+" "+p.Resource)
+					}
+					m.Finished(p.ID, command.Result{RC: p.ExpectedRC})
+				}
+			}
+			if !slices.Equal(did, c.want) {
+				t.Errorf("did %q, want %q", did, c.want)
+			}
+		})
 	}
 }

@@ -19,7 +19,10 @@ type bench struct {
 	l       *Leader
 	s       *command.State
 	graph   *transition.Graph // what the policy will answer
+	decide  func(policy.Input) (*policy.Decision, error)
 	decided int
+	asked   *Question // not answered yet
+	number  uint64
 	now     time.Duration
 	wall    time.Time
 	sent    []*command.Entry
@@ -33,10 +36,11 @@ func newBench(t *testing.T, names ...string) *bench {
 		b.apply(&command.Entry{Kind: command.KindMemberAdd, MemberAdd: &command.MemberAdd{Name: n, Key: []byte{byte(i + 2)},
 			Links: first.Links, Feature: command.FeatureLevel}})
 	}
-	b.l = NewLeader(LeaderConfig{Node: names[0], Decide: func(in policy.Input) (*policy.Decision, error) {
+	b.decide = func(in policy.Input) (*policy.Decision, error) {
 		b.decided++
 		return &policy.Decision{Graph: b.graph, Cluster: model.New(in.Document, in.Now)}, nil
-	}}, 1, 0)
+	}
+	b.l = NewLeader(LeaderConfig{Node: names[0]}, 1, 0)
 	var view []NodeView
 	for _, n := range names {
 		view = append(view, NodeView{Name: n, Reachable: true, Incarnation: 1, Boot: "b"})
@@ -61,13 +65,29 @@ func (b *bench) apply(e *command.Entry) command.Outcome {
 	return out
 }
 
+// ask lets the leader work, and takes its question if it has one.
+func (b *bench) ask() {
+	b.l.Tick(b.now, b.wall, b.asked == nil)
+	if q := b.l.Question(); q != nil {
+		b.number++
+		q.Number, b.asked = b.number, q
+	}
+}
+
+// answer answers the question.
+func (b *bench) answer() {
+	q := b.asked
+	b.asked = nil
+	b.l.Decided(q.Answer(b.decide), b.now)
+}
+
 // settle lets the leader work until it proposes nothing more; all that it proposes is committed.
 func (b *bench) settle() (actions []string) {
 	b.t.Helper()
 	for range 50 {
-		b.l.Tick(b.now, b.wall)
+		b.ask()
 		entries := b.l.Take()
-		if len(entries) == 0 {
+		if len(entries) == 0 && b.asked == nil {
 			return actions
 		}
 		for _, e := range entries {
@@ -80,6 +100,9 @@ func (b *bench) settle() (actions []string) {
 					actions = append(actions, a.Key+" "+a.Node)
 				}
 			}
+		}
+		if b.asked != nil {
+			b.answer()
 		}
 	}
 	b.t.Fatal("the leader does not settle")
@@ -244,7 +267,7 @@ func TestLeader_LetsNodesLeave(t *testing.T) {
 
 func TestLeader_SurvivesThePolicy(t *testing.T) {
 	b := newBench(t, "n1")
-	b.l.cfg.Decide = func(policy.Input) (*policy.Decision, error) { panic("bug") }
+	b.decide = func(policy.Input) (*policy.Decision, error) { panic("bug") }
 	b.settle()
 	if !strings.Contains(b.l.Failure(), "bug") {
 		t.Errorf("Failure() = %q, want the reason", b.l.Failure())

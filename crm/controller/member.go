@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/crm/cib"
-	"github.com/quorate/quorate/crm/policy"
 	"github.com/quorate/quorate/crm/policy/model"
 	"github.com/quorate/quorate/crm/store/command"
 	"github.com/quorate/quorate/crm/transition"
@@ -19,8 +18,6 @@ type MemberConfig struct {
 	Incarnation uint64
 	// QuorumTimeout is how long the node goes on without having heard a leader before it looks after itself.
 	QuorumTimeout time.Duration
-	// Decide is the policy; nil = policy.Decide.
-	Decide func(policy.Input) (*policy.Decision, error)
 }
 
 // Member does on its node what the log hands to it.
@@ -40,6 +37,8 @@ type Member struct {
 	soloRuns   map[command.ActionID]command.Pending
 	fences     map[command.ActionID]command.Pending // that this node decided on by itself, without a result
 	quiet      bool                                 // alone, and nothing ran or was left to stop when it last looked
+	asked      *Question                            // of the node alone, without an answer; nil = none
+	question   *Question                            // the same, until it is taken
 
 	do     []command.Pending
 	newest command.ActionID
@@ -47,9 +46,6 @@ type Member struct {
 
 // NewMember makes the member part of a node at now (monotonic).
 func NewMember(cfg MemberConfig, now time.Duration) *Member {
-	if cfg.Decide == nil {
-		cfg.Decide = policy.Decide
-	}
 	return &Member{cfg: cfg, taken: map[command.ActionID]bool{}, soloRuns: map[command.ActionID]command.Pending{}, fences: map[command.ActionID]command.Pending{}, lastLeader: now}
 }
 
@@ -179,42 +175,46 @@ func (m *Member) Finished(id command.ActionID, r command.Result) {
 	m.sent = false
 }
 
-// Fence decides on the fencing of the other one of two voters, on which the log cannot decide for want of a majority. It asks
-// the policy what it would do if it had one, for the action, its reason and its delay. The result given to Finished is reported
-// like those of stops without quorum. The error says why there can be none.
-func (m *Member) Fence(target string, wall time.Time) (command.Pending, error) {
-	var none command.Pending
+// Fence asks for a decision on the fencing of the other one of two voters, on which the log cannot decide for want of a
+// majority: what the policy would do if it had one. The answer goes to Fenced. The error says why there can be none.
+func (m *Member) Fence(target string, wall time.Time) (*Question, error) {
 	if m.state == nil || m.state.Member(target) == nil {
-		return none, fmt.Errorf("%s is no member", target)
+		return nil, fmt.Errorf("%s is no member", target)
 	}
 	s := m.withOutbox()
-	incarnation := s.Member(target).Incarnation
 	e := command.Entry{Kind: command.KindNodes, Time: wall.UnixMilli(),
-		Nodes: &command.Nodes{Facts: []command.NodeFact{{Name: target, Change: command.NodeLost, Incarnation: incarnation}}}}
+		Nodes: &command.Nodes{Facts: []command.NodeFact{{Name: target, Change: command.NodeLost, Incarnation: s.Member(target).Incarnation}}}}
 	data, err := e.Encode()
 	if err != nil {
-		return none, err
+		return nil, err
 	}
 	s, out := command.Apply(s, s.Index, s.Term, data)
 	if out.Err != nil {
-		return none, out.Err
+		return nil, out.Err
 	}
-	d, err := m.decide(policy.Input{Document: command.PolicyDocument(s, m.cfg.Node), Now: wall, Quorate: true})
-	if err != nil {
-		return none, err
+	return &Question{State: s, Node: m.cfg.Node, Now: wall}, nil
+}
+
+// Fenced turns the answer to the question q of Fence into the fencing to carry out, with the policy's action, reason and
+// delay. The result given to Finished is reported like those of stops without quorum. The error says why there is none.
+func (m *Member) Fenced(target string, q *Question, a *Answer, wall time.Time) (command.Pending, error) {
+	var none command.Pending
+	if a.Err != nil {
+		return none, a.Err
 	}
+	d := a.Decision
 	if !d.Cluster.Options.FencingEnabled {
 		return none, errors.New("fencing is switched off (stonith-enabled=false)")
 	}
 	p := command.Pending{Task: "stonith", FenceOp: d.Cluster.Options.FencingAction}
 	for i := range d.Graph.Synapses {
-		if a := &d.Graph.Synapses[i].Action; a.Fencing() && a.Node == target {
-			p = pendingOf(a)
-			p.FenceOp, _ = a.Attr("CRM_meta_stonith_action")
+		if x := &d.Graph.Synapses[i].Action; x.Fencing() && x.Node == target {
+			p = pendingOf(x)
+			p.FenceOp = fenceOp(x)
 			break
 		}
 	}
-	return m.ownFencing(p, target, incarnation, wall), nil
+	return m.ownFencing(p, target, q.State.Member(target).Incarnation, wall), nil
 }
 
 // ConfirmDown records, as Fence and Finished would, that a node is off by the word of an administrator.
@@ -285,8 +285,9 @@ func (m *Member) Do() []command.Pending {
 const soloInterval = time.Second
 
 // Tick lets a node without quorum look after itself (design.md, rule 7): it asks the policy with quorum false
-// about the newest document that it has and does the stops and demotes on itself.
-func (m *Member) Tick(now time.Duration, wall time.Time) {
+// about the newest document that it has and does the stops and demotes on itself. free says that a question can be
+// answered now.
+func (m *Member) Tick(now time.Duration, wall time.Time, free bool) {
 	if m.state == nil || m.state.ClusterID == "" || m.cfg.QuorumTimeout <= 0 {
 		return
 	}
@@ -297,11 +298,20 @@ func (m *Member) Tick(now time.Duration, wall time.Time) {
 		m.alone = true
 		m.soloNext = now
 	}
-	if now < m.soloNext || len(m.soloRuns) > 0 {
+	if !free || m.asked != nil || now < m.soloNext || len(m.soloRuns) > 0 {
 		return
 	}
-	m.soloNext = now + soloInterval
-	m.stopOwn(wall)
+	m.soloNext, m.quiet = now+soloInterval, false
+	m.calls = max(m.calls, m.newestCall())
+	m.asked = &Question{State: m.onlyOwn(m.withOutbox()), Now: wall}
+	m.question = m.asked
+}
+
+// Question returns the question that was asked since the last call; nil = none.
+func (m *Member) Question() *Question {
+	q := m.question
+	m.question = nil
+	return q
 }
 
 // Deadline is the monotonic time at which Tick matters.
@@ -310,23 +320,28 @@ func (m *Member) Deadline() time.Duration {
 		return 1<<63 - 1
 	}
 	if m.alone {
-		if len(m.soloRuns) > 0 {
-			return 1<<63 - 1 // their results come first
+		if m.asked != nil || len(m.soloRuns) > 0 {
+			return 1<<63 - 1 // their answers and results come first
 		}
 		return m.soloNext
 	}
 	return m.lastLeader + m.cfg.QuorumTimeout
 }
 
-func (m *Member) stopOwn(wall time.Time) {
-	m.calls = max(m.calls, m.newestCall())
-	s := m.withOutbox()
-	d, err := m.decide(policy.Input{Document: command.PolicyDocument(s, ""), Now: wall, Quorate: false})
-	if err != nil {
+// Decided takes the answer to the question of a node alone. Results that came since do not matter: to stop what runs here
+// is safe whatever they say, and the node looks again. When a leader is heard again, it decides.
+func (m *Member) Decided(a *Answer, wall time.Time) {
+	if m.asked == nil || a.Number != m.asked.Number {
 		return
 	}
+	m.asked = nil
+	if m.alone && a.Err == nil {
+		m.stopOwn(a, wall)
+	}
+}
+
+func (m *Member) stopOwn(a *Answer, wall time.Time) {
 	before := m.soloNumber
-	p := transition.NewProgress(d.Graph)
 	fire := func(a *transition.Action, _ int) transition.Outcome {
 		switch {
 		case a.Kind == transition.PseudoEvent:
@@ -349,9 +364,9 @@ func (m *Member) stopOwn(wall time.Time) {
 		}
 		return transition.Deferred
 	}
-	for p.Pass(fire) > 0 {
+	for a.progress.Pass(fire) > 0 {
 	}
-	m.quiet = m.soloNumber == before && !runs(d.Cluster, m.cfg.Node)
+	m.quiet = m.soloNumber == before && !runs(a.Decision.Cluster, m.cfg.Node)
 }
 
 // runs reports whether something may be active on the node that the cluster looks after. Where a stop failed, there is
@@ -361,6 +376,27 @@ func runs(c *model.Cluster, node string) bool {
 		return r.Kind == cib.Primitive && !r.FenceDevice && (r.Managed || r.Blocked || r.Failed) &&
 			slices.ContainsFunc(r.Active, func(n *model.Node) bool { return n.Name == node })
 	})
+}
+
+// onlyOwn is the state without what other nodes run, if all has to stop without quorum: nobody can wait for the stop
+// that an order puts before one here when it is on a node that is lost, and cannot be fenced.
+func (m *Member) onlyOwn(s *command.State) *command.State {
+	if cib.EffectiveProperty(s.Document, "no-quorum-policy") != "stop" {
+		return s
+	}
+	n := *s
+	n.Pending = slices.DeleteFunc(slices.Clone(s.Pending), func(p command.Pending) bool { return p.Node != m.cfg.Node })
+	ed := cib.NewEditor(s.Document)
+	for i := range s.Document.Status.Nodes {
+		if st := &s.Document.Status.Nodes[i]; st.Name != m.cfg.Node {
+			at := ed.Node(st.Name, st.ID)
+			ed.Forget(at)
+			st := ed.State(at)
+			st.InCCM, st.CRMD, st.Join, st.Expected = "0", "0", "down", "down"
+		}
+	}
+	n.Document = ed.Document()
+	return &n
 }
 
 // withOutbox is the newest state with this node's own unreported results in it, so that a node alone does
@@ -413,9 +449,4 @@ func (m *Member) withOutbox() *command.State {
 		return state
 	}
 	return s
-}
-
-func (m *Member) decide(in policy.Input) (d *policy.Decision, err error) {
-	l := Leader{cfg: LeaderConfig{Decide: m.cfg.Decide}}
-	return l.safely(in)
 }

@@ -187,10 +187,10 @@ func printable(r rune) rune {
 }
 
 // add takes a decision. It does not block.
-func (d *decisions) add(r *controller.DecisionRecord, changes []string) {
+func (d *decisions) add(r *controller.DecisionRecord) {
 	dec := api.Decision{
 		ID: fmt.Sprintf("%d.%d", r.Term, r.Transition), Node: d.node, Term: r.Term, Transition: r.Transition, Index: r.Index,
-		Time: r.Now.UTC(), Quorate: r.Quorate, Actions: r.Actions, Changes: shorten(changes), Error: r.Err, Version: version.Version,
+		Time: r.Now.UTC(), Quorate: r.Quorate, Actions: r.Actions, Changes: shorten(r.Changes), Error: r.Err, Version: version.Version,
 	}
 	if r.Err != "" {
 		dec.ID += "f"

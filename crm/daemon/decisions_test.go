@@ -62,7 +62,8 @@ func TestDecisions_Same(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "decisions")
 	d := testDecisions(t, dir)
 	rec, made := madeDecision(t, 5, 1)
-	d.add(&rec, []string{"Start web ( alpha )"})
+	rec.Changes = []string{"Start web ( alpha )"}
+	d.add(&rec)
 	for _, when := range []string{"waiting", "kept", "after a restart"} {
 		switch when {
 		case "kept":
@@ -106,7 +107,7 @@ func TestDecisions_Overtaken(t *testing.T) {
 		if i != 3 {
 			rec.Actions = 0
 		}
-		d.add(&rec, nil)
+		d.add(&rec)
 	}
 	d.write()
 	var got []string
@@ -128,7 +129,7 @@ func TestDecisions_Bounds(t *testing.T) {
 	rec, _ := madeDecision(t, 1, 1)
 	for i := range uint64(maxDecisions + 20) {
 		rec.Transition = i + 1
-		d.add(&rec, nil)
+		d.add(&rec)
 		if i%10 == 9 {
 			d.write()
 		}
@@ -154,7 +155,7 @@ func TestDecisions_Bounds(t *testing.T) {
 	// Faster than they can be written: the oldest are dropped, the list knows them.
 	for i := range uint64(decisionQueue + 5) {
 		rec.Transition = 5000 + i
-		d.add(&rec, nil)
+		d.add(&rec)
 	}
 	d.write()
 	if _, err := d.input("1.5000"); err == nil || !strings.Contains(err.Error(), "not kept") {
@@ -174,7 +175,7 @@ func TestDecisions_Trouble(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := testDecisions(t, file) // a file where the folder should be
-	d.add(&rec, nil)
+	d.add(&rec)
 	d.write()
 	var missing *server.NotFoundError
 	if _, err := d.input("1.1"); !errors.As(err, &missing) {
@@ -184,20 +185,20 @@ func TestDecisions_Trouble(t *testing.T) {
 	dir := t.TempDir()
 	d = testDecisions(t, dir)
 	d.free = func() uint64 { return minFreeBytes - 1 }
-	d.add(&rec, nil)
+	d.add(&rec)
 	d.write()
 	if files, _ := os.ReadDir(dir); len(files) != 0 {
 		t.Error("a file was written on a disk that is nearly full")
 	}
 	d.free = func() uint64 { return minFreeBytes }
 	rec.Transition, rec.Err, rec.Decision = 2, "the policy failed on this document", nil
-	d.add(&rec, nil)
+	d.add(&rec)
 	d.write()
 	if in, err := d.input("1.2f"); err != nil || in.Decision.Error == "" {
 		t.Errorf("the input of a decision that failed is not kept: %v", err)
 	}
 	rec.Transition, rec.Document = 3, nil // which cannot be written
-	d.add(&rec, nil)
+	d.add(&rec)
 	d.write()
 
 	// Damaged and foreign files.
@@ -229,7 +230,7 @@ func TestDecisions_Run(t *testing.T) {
 	d := testDecisions(t, t.TempDir())
 	ctx, cancel := context.WithCancel(context.Background())
 	rec, _ := madeDecision(t, 1, 1)
-	d.add(&rec, nil)
+	d.add(&rec)
 	cancel() // what waits is written all the same
 	d.Run(ctx)
 	if list := d.newest(0); len(list) != 1 || !list[0].Kept {

@@ -308,21 +308,18 @@ func (d *instance) attempt(now time.Time, wrong bool) time.Duration {
 
 // record keeps a decision for the API and the log.
 func (d *instance) record(r controller.DecisionRecord) {
-	var changes []string
-	if r.Decision != nil {
-		for _, ch := range r.Decision.Summary() {
-			changes = append(changes, ch.String())
-		}
-	}
 	switch {
+	case r.Overtaken:
+		d.log.Debug("decision overtaken", "term", r.Term, "index", r.Index)
+		return
 	case r.Err != "":
 		d.log.Error("no decision", "term", r.Term, "transition", r.Transition, "index", r.Index, "error", r.Err)
-	case len(changes) > 0:
-		d.log.Info("decision", "term", r.Term, "transition", r.Transition, "index", r.Index, "actions", r.Actions, "changes", strings.Join(changes, "; "))
+	case len(r.Changes) > 0:
+		d.log.Info("decision", "term", r.Term, "transition", r.Transition, "index", r.Index, "actions", r.Actions, "changes", strings.Join(r.Changes, "; "))
 	default:
 		d.log.Debug("decision", "term", r.Term, "transition", r.Transition, "index", r.Index, "actions", r.Actions)
 	}
-	d.decisions.add(&r, changes)
+	d.decisions.add(&r)
 }
 
 // backend is what the API server asks.

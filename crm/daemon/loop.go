@@ -16,6 +16,7 @@ import (
 	"github.com/quorate/quorate/crm/api/server"
 	"github.com/quorate/quorate/crm/controller"
 	"github.com/quorate/quorate/crm/node"
+	"github.com/quorate/quorate/crm/policy"
 	"github.com/quorate/quorate/crm/store/command"
 	"github.com/quorate/quorate/crm/store/raftlog"
 	"github.com/quorate/quorate/crm/store/replica"
@@ -59,6 +60,7 @@ type loop struct {
 	failed      chan error    // has room for the one error that ends the loop
 
 	onDecision func(controller.DecisionRecord)
+	decide     func(policy.Input) (*policy.Decision, error) // the policy; nil = policy.Decide
 
 	waiting map[replica.RequestID]chan node.Reply // owned by the loop's goroutine
 	left    bool
@@ -217,6 +219,12 @@ func (l *loop) output(ctx context.Context, group *sync.WaitGroup, saves chan<- r
 					l.hc.Error("encode snapshot", "index", s.Index, "error", err)
 				}
 				l.post(func() { l.n.SnapshotTaken(l.now(), s.Index, data) })
+			})
+		}
+		if q := out.Question; q != nil {
+			group.Go(func() {
+				a := q.Answer(l.decide)
+				l.post(func() { l.n.Decided(l.now(), time.Now(), a) })
 			})
 		}
 		for _, id := range out.Cancel {

@@ -35,7 +35,8 @@ type harness struct {
 	fence func(node string, req agents.Request) (agents.Result, time.Duration)
 	// metadata of the fence agents by type; "" = they cannot be asked.
 	metadata map[string]string
-	runs     []string // "device operation plug @node" of fence agents, but monitors
+	runs     []string      // "device operation plug @node" of fence agents, but monitors
+	thinking time.Duration // of each decision, beyond a hop
 }
 
 type event struct {
@@ -259,6 +260,15 @@ func (p *process) output(o Output) {
 			}
 			if err := p.n.Saved(h.clock()); err != nil {
 				h.t.Fatal(err)
+			}
+		})
+	}
+	if q := o.Question; q != nil {
+		life := p.life
+		h.after(hop+h.thinking, func() {
+			if !p.dead && p.life == life {
+				now, wall := h.clock()
+				p.n.Decided(now, wall, q.Answer(nil))
 			}
 		})
 	}

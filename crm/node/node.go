@@ -11,6 +11,8 @@
 //     Ack names it, so that it is not lost when this process dies before the cluster has it.
 //   - Replies answer proposals and reads that came by Propose and Read.
 //   - Snapshot asks for the encoding of a state, to be given back by SnapshotTaken.
+//   - Question asks for a decision, to be given back by Decided; only one is out at a time. It is worked out beside the
+//     node's goroutine, because it may take long and everything else goes on meanwhile.
 //
 // A Node belongs to one goroutine.
 package node
@@ -29,7 +31,6 @@ import (
 	"github.com/quorate/quorate/crm/attribute"
 	"github.com/quorate/quorate/crm/cib"
 	"github.com/quorate/quorate/crm/controller"
-	"github.com/quorate/quorate/crm/policy"
 	"github.com/quorate/quorate/crm/store/command"
 	"github.com/quorate/quorate/crm/store/replica"
 	"github.com/quorate/quorate/crm/transition"
@@ -58,8 +59,6 @@ type Config struct {
 	KnownLinks []string
 	// MaxParallel bounds the agents that run at a time; 0 = the executor's default.
 	MaxParallel int
-	// Decide is the policy; nil = policy.Decide. Tests put a broken one here to see it caught.
-	Decide func(policy.Input) (*policy.Decision, error)
 }
 
 // Timing are the times of a node that come from the cluster's settings.
@@ -78,6 +77,7 @@ type Output struct {
 	Messages   []*raftpb.Message
 	Snapshots  []replica.SnapshotMessage
 	Snapshot   *TakeSnapshot
+	Question   *controller.Question
 	Heartbeats []Heartbeat
 
 	Start  []agents.Request
@@ -146,6 +146,8 @@ type Node struct {
 	started  bool
 	conf     bool // a change of the raft members is under way
 	resendAt membership.Instant
+	question uint64         // number of the one that is out; 0 = none
+	asked    uint64         // questions so far
 	dropped  []command.Kind // proposals that were dropped, for retryAt
 	retryAt  membership.Instant
 	out      Output
@@ -185,7 +187,7 @@ func New(cfg Config, now membership.Instant, wall time.Time) (*Node, error) {
 		cfg: cfg, now: now, wall: wall, exec: exec,
 		con: consensus{name: cfg.Name, incarnation: cfg.Incarnation, rep: rep, state: cfg.State, own: map[replica.RequestID]ownRequest{}},
 		member: controller.NewMember(controller.MemberConfig{Node: cfg.Name, Incarnation: uint64(cfg.Incarnation),
-			QuorumTimeout: cfg.Timing.QuorumTimeout, Decide: cfg.Decide}, time.Duration(now)),
+			QuorumTimeout: cfg.Timing.QuorumTimeout}, time.Duration(now)),
 		runs: map[executor.Key]command.ActionID{}, devices: map[string]bool{}, unacked: map[string]command.ActionID{},
 	}
 	if err := n.mem.init(n); err != nil {
@@ -247,7 +249,10 @@ func (n *Node) NextTick() membership.Instant {
 	if t, ok := n.exec.Deadline(); ok {
 		next = min(next, t)
 	}
-	next = min(next, n.mem.nextTick(), n.fences.nextTick(), n.votes.nextTick(), membership.Instant(n.member.Deadline()))
+	next = min(next, n.mem.nextTick(), n.fences.nextTick(), n.votes.nextTick())
+	if n.free() || !n.member.Alone() { // else it waits for the answer
+		next = min(next, membership.Instant(n.member.Deadline()))
+	}
 	if n.resendAt != 0 {
 		next = min(next, n.resendAt)
 	}
@@ -295,6 +300,36 @@ func (n *Node) SnapshotSent(now membership.Instant, id membership.RaftID, ok boo
 // SnapshotTaken gives the encoded state that Output.Snapshot asked for; nil when it could not be encoded.
 func (n *Node) SnapshotTaken(now membership.Instant, index uint64, data []byte) {
 	n.con.rep.SnapshotTaken(now, index, data)
+}
+
+// Decided gives the answer to Output.Question.
+func (n *Node) Decided(now membership.Instant, wall time.Time, a *controller.Answer) {
+	n.at(now, wall)
+	if a.Number != n.question {
+		return
+	}
+	n.question = 0
+	// Whose question it was may not be there any more.
+	n.member.Decided(a, wall)
+	n.votes.decided(a)
+	if n.leader != nil {
+		n.leader.Decided(a, time.Duration(now))
+		n.out.Decisions = append(n.out.Decisions, n.leader.Records()...)
+	}
+	n.work()
+}
+
+// free reports whether a question can be asked now.
+func (n *Node) free() bool { return n.question == 0 }
+
+// ask gives a question out; nil = there is none.
+func (n *Node) ask(q *controller.Question) {
+	if q == nil {
+		return
+	}
+	n.asked++
+	q.Number, n.question = n.asked, n.asked
+	n.out.Question = q
 }
 
 // Saved says that Output.Save is on stable storage.
@@ -373,7 +408,7 @@ func (n *Node) Ready() Output {
 // HasReady reports whether Ready has something to give.
 func (n *Node) HasReady() bool {
 	return n.con.rep.HasReady() || n.exec.HasReady() || n.out.Err != nil || len(n.out.Start)+len(n.out.Cancel)+len(n.out.Replies)+
-		len(n.out.Decisions)+len(n.out.Notes)+len(n.out.Heartbeats)+len(n.out.Ack)+len(n.taken) > 0 || n.out.Save != nil || n.out.Left ||
+		len(n.out.Decisions)+len(n.out.Notes)+len(n.out.Heartbeats)+len(n.out.Ack)+len(n.taken) > 0 || n.out.Save != nil || n.out.Question != nil || n.out.Left ||
 		n.mem.hasOutput()
 }
 
@@ -525,7 +560,7 @@ func (n *Node) role(r *replica.Role) {
 	}
 	switch {
 	case r.Acting && (n.leader == nil || r.Term != was.Term):
-		n.leader = controller.NewLeader(controller.LeaderConfig{Node: n.cfg.Name, Fencer: n.fences.choose, Decide: n.cfg.Decide},
+		n.leader = controller.NewLeader(controller.LeaderConfig{Node: n.cfg.Name, Fencer: n.fences.choose},
 			r.Term, time.Duration(n.now))
 		n.leader.Applied(n.con.state, nil)
 		n.damped = attribute.Timers{}
@@ -560,7 +595,8 @@ func (n *Node) work() {
 	n.member.Applied(n.con.state, n.con.fresh && heard)
 	n.acknowledge()
 	alone := n.member.Alone()
-	n.member.Tick(time.Duration(n.now), n.wall)
+	n.member.Tick(time.Duration(n.now), n.wall, n.free())
+	n.ask(n.member.Question())
 	if n.member.Alone() && !alone {
 		n.note(Warn, "no leader with quorum is heard: this node does what no-quorum-policy says with what runs here",
 			"no-quorum-policy", cib.EffectiveProperty(n.con.state.Document, "no-quorum-policy"))
@@ -577,14 +613,14 @@ func (n *Node) work() {
 	// is deposed if that lasts.
 	if n.leader != nil && n.votes.majority() && !n.votes.untold() {
 		n.leader.SetView(n.mem.view())
-		n.leader.Tick(time.Duration(n.now), n.wall)
+		n.leader.Tick(time.Duration(n.now), n.wall, n.free())
+		n.ask(n.leader.Question())
 		for _, e := range n.leader.Take() {
 			if !n.con.proposeOwn(n.now, e) {
 				n.leader.DropProposal(e.Kind)
 			}
 		}
 		n.writeDamped()
-		n.out.Decisions = append(n.out.Decisions, n.leader.Records()...)
 		n.raftMembers()
 	}
 	n.sendResults()

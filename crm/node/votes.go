@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/crm/cib"
+	"github.com/quorate/quorate/crm/controller"
 	"github.com/quorate/quorate/crm/store/command"
 	"github.com/quorate/quorate/crm/store/replica"
 	"github.com/quorate/quorate/membership"
@@ -42,6 +43,7 @@ type order struct {
 	target  membership.RaftID
 	running membership.Incarnation // of the target, as heard last
 	at      membership.Instant     // when it is to begin
+	asked   *controller.Question   // what the policy says to it; nil = not asked yet
 	pending *command.Pending       // set once it has begun
 }
 
@@ -268,16 +270,31 @@ func (v *votes) fence(id membership.RaftID) {
 			return
 		}
 	}
-	if v.order.pending != nil || n.now < v.order.at {
+	if v.order.asked != nil || n.now < v.order.at || !n.free() {
 		return
 	}
-	p, err := n.member.Fence(n.nameOf(id), n.wall)
+	q, err := n.member.Fence(n.nameOf(id), n.wall)
 	if err != nil {
 		v.failed(err.Error())
 		return
 	}
-	v.order.pending = &p
-	n.fences.do(p)
+	v.order.asked = q
+	n.ask(q)
+}
+
+// decided begins the fencing of the other voter as the policy wants it, if it is still wanted.
+func (v *votes) decided(a *controller.Answer) {
+	o := v.order
+	if o == nil || o.asked == nil || o.asked.Number != a.Number || o.pending != nil || !v.wants(o.target) {
+		return
+	}
+	p, err := v.n.member.Fenced(v.n.nameOf(o.target), o.asked, a, v.n.wall)
+	if err != nil {
+		v.failed(err.Error())
+		return
+	}
+	o.pending = &p
+	v.n.fences.do(p)
 }
 
 // due gives the order to fence the other voter: at once when it is dead, and after a while when it lives, but cannot be
@@ -368,7 +385,7 @@ func (v *votes) nextTick() membership.Instant {
 	case v.order == nil && v.retryAt > v.n.now:
 		return v.retryAt
 	case v.order == nil: // it waits for what membership finds out
-	case v.order.pending == nil:
+	case v.order.asked == nil && v.n.free():
 		return v.order.at
 	}
 	return 1<<63 - 1

@@ -41,10 +41,26 @@ type checker struct {
 type stateSummary struct {
 	term, revision, status, transition uint64
 	pending, members, fencing, objects int
+	facts                              uint64 // of the members: who is there, as which process, and who was fenced
 }
 
 func summary(s *command.State) stateSummary {
-	return stateSummary{s.Term, s.Revision, s.StatusRevision, s.Transition, len(s.Pending), len(s.Members), len(s.Fencing), len(s.Objects)}
+	return stateSummary{s.Term, s.Revision, s.StatusRevision, s.Transition, len(s.Pending), len(s.Members), len(s.Fencing), len(s.Objects), facts(s)}
+}
+
+// facts is a hash of what a decision may not be behind in.
+func facts(s *command.State) uint64 {
+	h := uint64(fnvOffset)
+	for i := range s.Members {
+		m := &s.Members[i]
+		for _, v := range [...]uint64{uint64(m.NodeID), m.Incarnation, m.Fenced} {
+			h = (h ^ v) * fnvPrime
+		}
+		if m.Online {
+			h = (h ^ 1) * fnvPrime
+		}
+	}
+	return h
 }
 
 // process looks at a process after an event.
@@ -188,10 +204,22 @@ func (c *checker) decision(p *process, d controller.DecisionRecord) {
 	if d.Err != "" {
 		c.w.violate("policy", "%s cannot decide on index %d: %s", p.m.name, d.Index, d.Err)
 	}
-	if role := p.n.Role(); !role.Acting {
-		c.w.violate("I6", "%s decides although it does not lead", p.m.name)
+	if c.acting[d.Term] != p.m.name {
+		c.w.violate("I6", "%s decides in term %d, which %q leads", p.m.name, d.Term, c.acting[d.Term])
+	}
+	if d.Overtaken {
+		c.w.hit("decision overtaken")
+		return
 	}
 	c.w.hit("decision")
+	asked, ok := c.states[d.Index]
+	taken, known := c.states[d.Taken]
+	if ok && known && asked.facts != taken.facts {
+		c.w.violate("I6", "%s carries out a decision on index %d at %d, when the members are not what they were", p.m.name, d.Index, d.Taken)
+	}
+	if d.Taken > d.Index {
+		c.w.hit("decision on an older state")
+	}
 	if c.w.cfg.Verbose && d.Decision != nil {
 		c.w.tell("%s decides transition %d on index %d: %s", p.m.name, d.Transition, d.Index, actions(d.Decision.Graph))
 		for _, a := range d.Decision.Cluster.Actions {

@@ -159,7 +159,7 @@ func (m *machine) start() {
 	p.seen.keys = map[string]bool{}
 	n, err := node.New(node.Config{
 		Name: m.name, NodeID: m.id, RaftID: m.raft, Incarnation: p.inc, Boot: fmt.Sprintf("%s-%d", m.name, m.boot),
-		Storage: log, State: state, Replica: w.cfg.Replica, Known: m.known, KnownLinks: linkNames[:], Decide: w.cfg.Decide,
+		Storage: log, State: state, Replica: w.cfg.Replica, Known: m.known, KnownLinks: linkNames[:],
 	}, 0, p.wall())
 	if err != nil {
 		w.violate("contract", "%s: start: %v", m.name, err)
@@ -391,6 +391,11 @@ func (p *process) output(out node.Output) {
 			w.mixBytes(data)
 			w.hit("snapshot taken")
 			p.input(func() { p.n.SnapshotTaken(p.now(), s.Index, data) })
+		})
+	}
+	if q := out.Question; q != nil {
+		w.after(w.between(0, w.thinking), func() {
+			p.input(func() { p.n.Decided(p.now(), p.wall(), q.Answer(w.cfg.Decide)) })
 		})
 	}
 	for _, id := range out.Cancel {

@@ -99,6 +99,9 @@ const (
 	cleanupAfter = 15 * time.Second // without rest, the operator has failures forgotten
 	minLength    = 2 * time.Minute  // of a run
 	quiet        = 3 * time.Second  // for which a cluster must be at rest to count as settled
+
+	// maxThinking is how long a decision takes at most: more than that of 100 nodes with 2,000 resources.
+	maxThinking = 500 * time.Millisecond
 )
 
 // scenario is the course of a run.
@@ -116,6 +119,7 @@ func (w *world) scenario() {
 	if cfg.Replica.SnapshotEntries == 0 && w.chance(50) {
 		cfg.Replica.SnapshotEntries, cfg.Replica.KeepEntries = 40, 10
 	}
+	w.thinking = [...]time.Duration{time.Millisecond, 50 * time.Millisecond, maxThinking}[w.rng.IntN(3)]
 	for i := range cfg.Nodes {
 		w.machines = append(w.machines, &machine{w: w, name: fmt.Sprintf("n%d", i+1), disk: simdisk.New(), services: map[string]*service{}, runs: map[string]*run{},
 			fsync: 4 * time.Millisecond, clock: w.between(-300*time.Millisecond, 300*time.Millisecond)})

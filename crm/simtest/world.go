@@ -90,6 +90,7 @@ type world struct {
 	operator operator
 	checks   checker
 
+	thinking           time.Duration  // longest decision
 	slowest, slowUntil time.Duration  // longest start or stop while agents are slow, and when they were last
 	hits               map[string]int // how often faults and rare things happened
 

@@ -1,5 +1,7 @@
 package transition
 
+import "math/bits"
+
 // Outcome is what became of an action that was fired.
 type Outcome uint8
 
@@ -29,6 +31,7 @@ type Progress struct {
 	states  []state
 	missing []int32   // inputs not yet confirmed, by synapse
 	next    [][]int32 // synapses that have this one as input
+	ready   []uint64  // a bit for each synapse that waits for no input any more: most of a large graph is not looked at
 	numbers map[int]int
 	flying  int
 	aborted bool
@@ -41,6 +44,7 @@ func NewProgress(g *Graph) *Progress {
 		states:  make([]state, len(g.Synapses)),
 		missing: make([]int32, len(g.Synapses)),
 		next:    make([][]int32, len(g.Synapses)),
+		ready:   make([]uint64, (len(g.Synapses)+63)/64),
 		numbers: make(map[int]int, len(g.Synapses)),
 	}
 	for i := range g.Synapses {
@@ -51,6 +55,9 @@ func NewProgress(g *Graph) *Progress {
 				p.next[in.Synapse] = append(p.next[in.Synapse], int32(i))
 			}
 		}
+		if p.missing[i] == 0 {
+			p.ready[i/64] |= 1 << (i % 64)
+		}
 	}
 	return p
 }
@@ -60,8 +67,8 @@ func NewProgress(g *Graph) *Progress {
 // returns how many were fired.
 func (p *Progress) Pass(fire func(a *Action, synapse int) Outcome) int {
 	fired := 0
-	for i := range p.states {
-		if !p.ready(i) {
+	for i := p.nextReady(0); i >= 0; i = p.nextReady(i + 1) {
+		if !p.may(i) {
 			continue
 		}
 		switch fire(&p.graph.Synapses[i].Action, i) {
@@ -70,8 +77,7 @@ func (p *Progress) Pass(fire func(a *Action, synapse int) Outcome) int {
 		case Failed:
 			p.settle(i, failed)
 		case InFlight:
-			p.states[i] = inFlight
-			p.flying++
+			p.fly(i)
 		case Deferred:
 			continue
 		}
@@ -80,24 +86,44 @@ func (p *Progress) Pass(fire func(a *Action, synapse int) Outcome) int {
 	return fired
 }
 
-// ready reports whether synapse i may fire. After a failure only pseudo events and synapses of the highest
-// priority do (spec/06-simulation.md 3.2).
-func (p *Progress) ready(i int) bool {
-	if p.states[i] != waiting || p.missing[i] > 0 {
-		return false
+// nextReady is the first synapse from i on that waits for no input; -1 = none.
+func (p *Progress) nextReady(i int) int {
+	for w := i / 64; w < len(p.ready); w++ {
+		word := p.ready[w]
+		if w == i/64 {
+			word &= ^uint64(0) << (i % 64)
+		}
+		if word != 0 {
+			return w*64 + bits.TrailingZeros64(word)
+		}
 	}
+	return -1
+}
+
+// may reports whether synapse i, which waits for no input, may fire. After a failure only pseudo events and synapses of
+// the highest priority do (spec/06-simulation.md 3.2).
+func (p *Progress) may(i int) bool {
 	s := &p.graph.Synapses[i]
 	return !p.aborted || s.Action.Kind == PseudoEvent || s.Priority >= maxPriority
 }
 
+func (p *Progress) fly(i int) {
+	p.states[i] = inFlight
+	p.ready[i/64] &^= 1 << (i % 64)
+	p.flying++
+}
+
 func (p *Progress) settle(i int, to state) {
 	p.states[i] = to
+	p.ready[i/64] &^= 1 << (i % 64)
 	if to == failed {
 		p.aborted = true
 	}
 	for _, n := range p.next[i] {
 		if to == confirmed || p.graph.Synapses[n].Priority >= maxPriority {
-			p.missing[n]--
+			if p.missing[n]--; p.missing[n] == 0 && p.states[n] == waiting {
+				p.ready[n/64] |= 1 << (n % 64)
+			}
 		}
 	}
 }
@@ -125,8 +151,7 @@ func (p *Progress) Adopt(match func(a *Action) bool) []int {
 	for i := range p.states {
 		a := &p.graph.Synapses[i].Action
 		if p.states[i] == waiting && a.Kind != PseudoEvent && match(a) {
-			p.states[i] = inFlight
-			p.flying++
+			p.fly(i)
 			adopted = append(adopted, a.Number)
 		}
 	}

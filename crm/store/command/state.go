@@ -28,7 +28,6 @@ const (
 	maxFencingHistory = 500  // fencing results remembered
 	maxTokens         = 64   // open join tokens at one time
 	maxMembers        = 256  // members, removed ones included
-	maxPending        = 4096 // actions dispatched and unanswered
 	maxLinks          = 8    // links, as many as the membership layer can number
 	maxRefusals       = 50   // refused entries remembered for diagnosis
 	maxOrphans        = 512  // actions of ended processes whose results may still come
@@ -39,6 +38,9 @@ const (
 	// each, or one that replaces a configuration of some thousand resources. It is part of every snapshot.
 	maxUndo = 8 << 20
 )
+
+// MaxPending bounds the actions that were dispatched and are unanswered.
+const MaxPending = 4096
 
 // State is the replicated state of the cluster.
 type State struct {

@@ -128,7 +128,7 @@ func (n *State) dispatch(d *Dispatch, timeMS int64, out *Outcome) error {
 	if d.Term != n.Term {
 		return fmt.Errorf("actions of transition %d were decided in term %d, this is term %d", d.Transition, d.Term, n.Term)
 	}
-	if len(n.Pending)+len(d.Actions) > maxPending {
+	if len(n.Pending)+len(d.Actions) > MaxPending {
 		return fmt.Errorf("%d actions are pending already, which is the most", len(n.Pending))
 	}
 	for i := range d.Actions {
