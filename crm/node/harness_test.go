@@ -57,6 +57,8 @@ type process struct {
 	ends bool            // it may end by itself
 	err  error           // with which it did
 	runs map[string]bool // services
+
+	beat, gap time.Duration // the last heartbeats that it sent, and the longest time between two
 }
 
 const harnessMetadata = `<resource-agent name="fence_x"><parameters><parameter name="plug"/></parameters><actions><action name="on"/><action name="off"/>` +
@@ -227,6 +229,9 @@ func (p *process) output(o Output) {
 		}
 		p.dead, p.err = true, o.Err
 		return
+	}
+	if len(o.Heartbeats) > 0 {
+		p.gap, p.beat = max(p.gap, h.now-p.beat), h.now
 	}
 	for _, hb := range o.Heartbeats {
 		to, from := h.nodes[hb.To-1], p.n.cfg.NodeID
