@@ -137,7 +137,7 @@ func runShard(t *testing.T, n, shard int) {
 				t.Errorf("no seed had the fault %q", f.name)
 			}
 		}
-		for _, name := range []string{"cold start", "fenced", "fencing refused", "late result", "leader", "node alone", "own stop", "snapshot sent", "snapshot taken"} {
+		for _, name := range []string{"cold start", "decision on an older state", "decision overtaken", "fenced", "fencing refused", "late result", "leader", "node alone", "own stop", "snapshot sent", "snapshot taken"} {
 			if total.Hits[name] == 0 {
 				t.Errorf("no seed had %q", name)
 			}
