@@ -110,9 +110,9 @@ func (t *textReport) transition(events []simulate.Event) {
 	t.section("Executing Cluster Transition")
 	for i := range events {
 		if events[i].Plain {
-			t.note(events[i].Text)
+			t.note(events[i].Text())
 		} else {
-			t.item(events[i].Text)
+			t.item(events[i].Text())
 		}
 	}
 }

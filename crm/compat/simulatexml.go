@@ -180,7 +180,7 @@ func (x *xmlReport) transition(events []simulate.Event) {
 		switch e := &events[i]; {
 		case e.Set != nil:
 			x.injected(e.Set.Name, e.Set.Value, e.Set.NodeID)
-		case e.Action != nil:
+		case e.Action != nil && !e.Plain:
 			x.action(e)
 		}
 	}

@@ -658,11 +658,12 @@ func (l *Leader) pending(a *transition.Action) (p command.Pending, ok bool) {
 // pendingOf is the operation that a asks for, without who decided and who carries it out.
 func pendingOf(a *transition.Action) command.Pending {
 	p := command.Pending{Task: a.Task, Key: a.Key, Node: a.Node}
-	p.Attributes = make(map[string]string, len(a.Attributes)+len(a.Parameters))
-	for _, list := range [...][]transition.Attr{a.Attributes, a.Parameters} {
-		for _, x := range list {
-			p.Attributes[x.Name] = x.Value
-		}
+	p.Attributes = make(map[string]string, len(a.Attributes)+len(a.Parameters)+2)
+	for x := range a.All() {
+		p.Attributes[x.Name] = x.Value
+	}
+	for _, x := range a.Parameters {
+		p.Attributes[x.Name] = x.Value
 	}
 	p.IntervalMS = number(a, "CRM_meta_interval")
 	p.TimeoutMS = number(a, "CRM_meta_timeout")

@@ -121,12 +121,16 @@ func (b *bench) finish(key string, rc int) {
 	b.t.Fatalf("%s is not pending: %v", key, b.s.Pending)
 }
 
+func action(number int, node string, op transition.Operation) transition.Action {
+	return transition.Action{Number: number, Operation: &op, Place: &transition.Place{Node: node}}
+}
+
 // op is a synapse "key node", with the places of its inputs.
 func op(number int, spec string, inputs ...int) transition.Synapse {
 	key, node, _ := strings.Cut(spec, " ")
 	parts := strings.Split(key, "_")
-	s := transition.Synapse{Action: transition.Action{Number: number, Task: parts[len(parts)-2], Key: key, Node: node,
-		Resource: &transition.ResourceRef{Element: "primitive", ID: parts[0], Class: "ocf", Provider: "p", Type: "t"}}}
+	s := transition.Synapse{Action: action(number, node, transition.Operation{Task: parts[len(parts)-2], Key: key,
+		Resource: &transition.ResourceRef{Element: "primitive", ID: parts[0], Class: "ocf", Provider: "p", Type: "t"}})}
 	for _, i := range inputs {
 		s.Inputs = append(s.Inputs, transition.Input{Synapse: i})
 	}
@@ -249,7 +253,7 @@ func TestLeader_LetsNodesLeave(t *testing.T) {
 	b.l.SetView([]NodeView{{Name: "n1", Reachable: true, Incarnation: 1, Boot: "b"}, {Name: "n2", Reachable: true, Leaving: true, Incarnation: 1, Boot: "b"}})
 	b.settle()
 	stop := op(1, "a_stop_0 n2")
-	down := transition.Synapse{Action: transition.Action{Number: 2, Kind: transition.ClusterOp, Task: "do_shutdown", Key: "do_shutdown-n2", Node: "n2"},
+	down := transition.Synapse{Action: action(2, "n2", transition.Operation{Kind: transition.ClusterOp, Task: "do_shutdown", Key: "do_shutdown-n2"}),
 		Inputs: []transition.Input{{Synapse: 0}}}
 	b.graph = graph(stop, down)
 	b.change()

@@ -26,8 +26,8 @@ func TestLeader_FencingRetries(t *testing.T) {
 	b.settle()
 	b.apply(&command.Entry{Kind: command.KindConfig, Config: &command.Config{Force: true, Changes: []cib.Change{{Kind: cib.KindProperties, ID: "o",
 		Object: &cib.Object{Set: &cib.AttributeSet{ID: "o", Pairs: []cib.NVPair{{Name: "fencing-max-attempts", Value: "2"}}}}}}}})
-	fence := transition.Synapse{Action: transition.Action{Number: 1, Kind: transition.ClusterOp, Task: "stonith", Key: "stonith-n3-reboot", Node: "n3",
-		Attributes: []transition.Attr{{Name: "CRM_meta_stonith_action", Value: "reboot"}}}}
+	fence := transition.Synapse{Action: action(1, "n3", transition.Operation{Kind: transition.ClusterOp, Task: "stonith", Key: "stonith-n3-reboot",
+		Attributes: []transition.Attr{{Name: "CRM_meta_stonith_action", Value: "reboot"}}})}
 	b.graph = &transition.Graph{Synapses: []transition.Synapse{fence}}
 	want := func(step string, actions []string, wait time.Duration) {
 		t.Helper()
@@ -65,7 +65,7 @@ func TestLeader_FencingRetries(t *testing.T) {
 // A pending fencing is what the graph asks for, whoever carries it out, but to switch off is not to switch on.
 func TestSameAction_Fencing(t *testing.T) {
 	t.Parallel()
-	a := transition.Action{Task: "stonith", Node: "n3", Attributes: []transition.Attr{{Name: "CRM_meta_stonith_action", Value: "reboot"}}}
+	a := action(0, "n3", transition.Operation{Task: "stonith", Attributes: []transition.Attr{{Name: "CRM_meta_stonith_action", Value: "reboot"}}})
 	for _, tt := range []struct {
 		p    command.Pending
 		want bool

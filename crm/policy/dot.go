@@ -85,7 +85,7 @@ func dotBase(a *model.Action) string {
 	case a.Resource != nil && a.Resource.HistoryID != "":
 		task := a.Task
 		if a.Task == "cancel" {
-			task = a.Cancelled
+			task = a.Cancelled()
 		}
 		key := fmt.Sprintf("%s_%s_%d", a.Resource.HistoryID, task, a.Interval)
 		if kind := a.Meta["notify_key_type"]; kind != "" && (a.Task == "notify" || a.Task == "notified") {

@@ -219,7 +219,7 @@ func (s *Shell) cmdPretendRun(c *call) error {
 	}
 	x := simulate.Execute(snap.Doc, d, nil, time.Now().UTC())
 	for i := range x.Events {
-		s.printf("  %s\n", x.Events[i].Text)
+		s.printf("  %s\n", x.Events[i].Text())
 	}
 	return b.Replace(c.ctx, snap, x.Document)
 }

@@ -94,13 +94,44 @@ func (e *SpecError) Error() string {
 
 // Event is one thing that happened while a transition was simulated, in order.
 type Event struct {
-	Action *transition.Action // nil for Pretend and Inject lines
-	Shown  string             // displayed resource name of a resource operation
-	Text   string             // what the field's tools print, without indentation
-	Plain  bool               // the line is not part of the list (printed without bullet)
-	Set    *cib.TransientSet  // of an Inject line
-	Failed bool
-	RC     int
+	Action   *transition.Action // of a Pretend line: the one that failed; nil for Inject lines
+	Shown    string             // displayed resource name of a resource operation
+	Interval int64              // of a resource operation, in milliseconds
+	Plain    bool               // a Pretend line: not part of the list (printed without bullet)
+	Set      *cib.TransientSet  // of an Inject line
+	Failed   bool
+	RC       int
+}
+
+// Text returns what the field's tools print for the event, without indentation.
+func (e *Event) Text() string {
+	a := e.Action
+	switch {
+	case e.Set != nil:
+		return e.Set.String()
+	case e.Plain:
+		return fmt.Sprintf("Pretending action %d failed with rc=%d", a.Number, e.RC)
+	case a.Kind == transition.PseudoEvent:
+		text := "Pseudo action:   " + a.Key
+		if a.Node != "" {
+			text += " on " + a.Node
+		}
+		return text
+	case a.Fencing():
+		op, _ := a.Attr("CRM_meta_stonith_action")
+		return "Fencing " + a.Node + " (" + op + ")"
+	case a.Kind == transition.ClusterOp:
+		text := "Cluster action:  " + a.Task
+		if a.Resource != nil {
+			text += " for " + a.Resource.ID
+		}
+		return text + " on " + a.Node
+	}
+	label := a.Task
+	if e.Interval > 0 && a.Task != "delete" {
+		label += "=" + strconv.FormatInt(e.Interval, 10)
+	}
+	return fmt.Sprintf("Resource action: %-15s %s on %s", e.Shown, label, a.Node)
 }
 
 // Execution is the result of a simulated transition.
@@ -114,7 +145,7 @@ type Execution struct {
 // Execute carries out the decision's transition on a copy of doc, with every action succeeding except
 // those that fail names.
 func Execute(doc *cib.Document, d *policy.Decision, fail []OpSpec, now time.Time) *Execution {
-	x := &executor{w: cib.NewEditor(doc), d: d, fail: fail, now: now}
+	x := &executor{w: cib.NewEditor(doc), d: d, fail: fail, now: now, events: make([]Event, 0, len(d.Graph.Synapses))}
 	p := transition.NewProgress(d.Graph)
 	for p.Pass(x.fire) > 0 {
 	}
@@ -131,34 +162,54 @@ type executor struct {
 	fail   []OpSpec
 	now    time.Time
 	events []Event
+	last   operation
+	keys   transitionKeys
+}
+
+// operation is what is recorded of an operation of an agent wherever it is carried out.
+type operation struct {
+	of       *transition.Operation // nil = nothing yet
+	shown    string
+	interval int64 // milliseconds
+	target   int   // result code that is expected
+	entry    cib.HistoryOp
+	history  cib.ResourceHistory
+}
+
+// operation returns what is recorded of the action's operation. That of the action asked for last is kept: the
+// actions of large transitions are mostly probes of one resource after the other, each on all nodes.
+func (x *executor) operation(a *transition.Action) *operation {
+	if x.last.of == a.Operation {
+		return &x.last
+	}
+	o := operation{of: a.Operation, shown: x.shownName(a.Resource)}
+	if s, ok := a.Attr("CRM_meta_interval"); ok {
+		o.interval, _ = strconv.ParseInt(s, 10, 64)
+	}
+	if s, ok := a.Attr("CRM_meta_op_target_rc"); ok {
+		o.target, _ = strconv.Atoi(s)
+	}
+	o.entry = x.entry(a, o.interval, o.target)
+	o.history = cib.ResourceHistory{ID: a.Resource.ID, Class: a.Resource.Class, Provider: a.Resource.Provider, Type: a.Resource.Type}
+	x.last = o
+	return &x.last
 }
 
 func (x *executor) fire(a *transition.Action, _ int) transition.Outcome {
 	switch {
-	case a.Kind == transition.PseudoEvent:
-		text := "Pseudo action:   " + a.Key
-		if a.Node != "" {
-			text += " on " + a.Node
-		}
-		x.events = append(x.events, Event{Action: a, Text: text})
-	case a.Fencing():
+	case a.Fencing() && a.Kind != transition.PseudoEvent:
 		x.fence(a)
-	case a.Kind == transition.ClusterOp:
-		text := "Cluster action:  " + a.Task
-		if a.Resource != nil {
-			text += " for " + a.Resource.ID
-		}
-		x.events = append(x.events, Event{Action: a, Text: text + " on " + a.Node})
-	default:
+	case a.Kind == transition.ResourceOp:
 		return x.operate(a)
+	default:
+		x.events = append(x.events, Event{Action: a})
 	}
 	return transition.Done
 }
 
 func (x *executor) fence(a *transition.Action) {
-	op, _ := a.Attr("CRM_meta_stonith_action")
-	x.events = append(x.events, Event{Action: a, Text: "Fencing " + a.Node + " (" + op + ")"})
-	if op == "on" {
+	x.events = append(x.events, Event{Action: a})
+	if op, _ := a.Attr("CRM_meta_stonith_action"); op == "on" {
 		return
 	}
 	n := x.w.Node(a.Node, a.NodeID)
@@ -168,60 +219,45 @@ func (x *executor) fence(a *transition.Action) {
 }
 
 func (x *executor) operate(a *transition.Action) transition.Outcome {
-	shown := x.shownName(a.Resource)
-	interval := int64(0)
-	if s, ok := a.Attr("CRM_meta_interval"); ok {
-		interval, _ = strconv.ParseInt(s, 10, 64)
-	}
-	task := a.Task
-	label := task
-	if interval > 0 && task != "delete" {
-		label += "=" + strconv.FormatInt(interval, 10)
-	}
-	x.events = append(x.events, Event{Action: a, Shown: shown,
-		Text: fmt.Sprintf("Resource action: %-15s %s on %s", shown, label, a.Node)})
+	o := x.operation(a)
+	shown, interval, task := o.shown, o.interval, a.Task
+	x.events = append(x.events, Event{Action: a, Shown: shown, Interval: interval})
 	if task == "delete" || task == "meta-data" {
 		return transition.Done
 	}
 
-	rc := 0
-	if s, ok := a.Attr("CRM_meta_op_target_rc"); ok {
-		rc, _ = strconv.Atoi(s)
-	}
-	op := x.entry(a, task, interval, rc)
 	n := x.w.Node(a.Node, a.NodeID)
-	h := x.w.History(n, shown, cib.ResourceHistory{ID: a.Resource.ID, Class: a.Resource.Class,
-		Provider: a.Resource.Provider, Type: a.Resource.Type})
+	h := x.w.History(n, shown, o.history)
+	op := o.entry
+	op.OnNode = a.Node
 	op.CallID = cib.NextCall(x.w.Document().Status.Nodes[n].History[h].Operations)
-	target := op.RC
 
 	spec := x.failing(a, shown, task, interval)
 	if spec == nil {
-		finishEntry(&op, target)
+		x.keys.set(&op, o.target)
 		x.w.Record(n, h, op)
 		return transition.Done
 	}
 	op.RC, op.Status = spec.RC, 0
-	if op.RC != target {
+	if op.RC != o.target {
 		op.Status = 4
 	}
 	if task == "reload" || task == "reload-agent" {
 		op.Operation, op.Key = "monitor", a.Resource.ID+"_monitor_"+strconv.FormatInt(interval, 10)
 	}
 	op.ExitReason = "Simulated action failure"
-	finishEntry(&op, target)
+	x.keys.set(&op, o.target)
 	op.ID = a.Resource.ID + "_last_failure_0"
 	x.w.Record(n, h, op)
 	if interval == 0 {
 		op.ID = a.Resource.ID + "_last_0"
 		x.w.Record(n, h, op)
 	}
-	x.events = append(x.events, Event{Plain: true, Failed: true, RC: spec.RC,
-		Text: fmt.Sprintf("Pretending action %d failed with rc=%d", a.Number, spec.RC)})
+	x.events = append(x.events, Event{Action: a, Plain: true, Failed: true, RC: spec.RC})
 	fatal := task == "stop" && x.d.Graph.FailedStopOffset == "INFINITY" ||
 		task == "start" && x.d.Graph.FailedStartOffset == "INFINITY"
 	for _, inj := range x.w.AddFailure(n, shown, task, interval, fatal, x.now.Unix()) {
-		x.events = append(x.events, Event{Text: inj.String(), Set: &inj})
+		x.events = append(x.events, Event{Set: &inj})
 	}
 	return transition.Failed
 }
@@ -258,13 +294,14 @@ func (x *executor) failing(a *transition.Action, shown, task string, interval in
 	return nil
 }
 
-// entry makes the history entry of an operation that succeeds (spec/06-simulation.md section 4).
-func (x *executor) entry(a *transition.Action, task string, interval int64, rc int) cib.HistoryOp {
-	id := a.Resource.ID
+// entry makes the history entry of an operation that succeeds, but for the node and the call
+// (spec/06-simulation.md section 4).
+func (x *executor) entry(a *transition.Action, interval int64, rc int) cib.HistoryOp {
+	id, task := a.Resource.ID, a.Task
 	ms := strconv.FormatInt(interval, 10)
 	op := cib.HistoryOp{
 		Operation: task, Interval: interval, RC: rc, Origin: "crm_simulate", FeatureSet: featureSet,
-		OnNode: a.Node, LastRCChange: x.now.Unix(), LastRun: -1,
+		LastRCChange: x.now.Unix(), LastRun: -1,
 		Key: id + "_" + task + "_" + ms,
 	}
 	switch {
@@ -288,9 +325,21 @@ func (x *executor) entry(a *transition.Action, task string, interval int64, rc i
 	return op
 }
 
-func finishEntry(op *cib.HistoryOp, expected int) {
-	op.TransitionKey = fmt.Sprintf("%d:-1:%d:xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", op.CallID, expected)
-	op.TransitionMagic = fmt.Sprintf("%d:%d;%s", op.Status, op.RC, op.TransitionKey)
+// transitionKeys writes the keys of recorded operations. Most entries of a large transition have the same.
+type transitionKeys struct {
+	call                 int64
+	expected, status, rc int
+	key, magic           string
+}
+
+// set fills in the keys of an entry whose operation was to have the expected result.
+func (k *transitionKeys) set(op *cib.HistoryOp, expected int) {
+	if k.key == "" || k.call != op.CallID || k.expected != expected || k.status != op.Status || k.rc != op.RC {
+		k.call, k.expected, k.status, k.rc = op.CallID, expected, op.Status, op.RC
+		k.key = fmt.Sprintf("%d:-1:%d:xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", op.CallID, expected)
+		k.magic = fmt.Sprintf("%d:%d;%s", op.Status, op.RC, k.key)
+	}
+	op.TransitionKey, op.TransitionMagic = k.key, k.magic
 }
 
 // digestAttrs are the parameters of an action that count for its digest (spec/04-actions.md 3.5).

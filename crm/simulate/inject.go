@@ -171,7 +171,8 @@ func injectResult(w *cib.Editor, n int, r *model.Resource, spec OpSpec, now time
 	case spec.IntervalMS > 0:
 		op.ID = hist.ID + "_" + spec.Task + "_" + ms
 	}
-	finishEntry(&op, 0)
+	var keys transitionKeys
+	keys.set(&op, 0)
 	w.Record(n, h, op)
 	if spec.RC != 0 && spec.IntervalMS == 0 {
 		op.ID = hist.ID + "_last_0"

@@ -29,10 +29,11 @@ const (
 type Progress struct {
 	graph   *Graph
 	states  []state
-	missing []int32   // inputs not yet confirmed, by synapse
-	next    [][]int32 // synapses that have this one as input
-	ready   []uint64  // a bit for each synapse that waits for no input any more: most of a large graph is not looked at
-	numbers map[int]int
+	missing []int32  // inputs not yet confirmed, by synapse
+	next    []int32  // the synapses that have the first one as input, then those that have the second one, and so on
+	from    []int32  // where those of a synapse begin in next; those of the next one begin where they end
+	ready   []uint64 // a bit for each synapse that waits for no input any more: most of a large graph is not looked at
+	numbers []int32  // synapse by the number of its action, counted from 1; 0 = none
 	flying  int
 	aborted bool
 }
@@ -43,16 +44,35 @@ func NewProgress(g *Graph) *Progress {
 		graph:   g,
 		states:  make([]state, len(g.Synapses)),
 		missing: make([]int32, len(g.Synapses)),
-		next:    make([][]int32, len(g.Synapses)),
 		ready:   make([]uint64, (len(g.Synapses)+63)/64),
-		numbers: make(map[int]int, len(g.Synapses)),
+		from:    make([]int32, len(g.Synapses)+1),
 	}
+	highest, count := 0, 0
 	for i := range g.Synapses {
-		p.numbers[g.Synapses[i].Action.Number] = i
-		p.missing[i] = int32(len(g.Synapses[i].Inputs))
-		for _, in := range g.Synapses[i].Inputs {
+		s := &g.Synapses[i]
+		highest = max(highest, s.Action.Number)
+		p.missing[i] = int32(len(s.Inputs))
+		for _, in := range s.Inputs {
 			if in.Synapse >= 0 {
-				p.next[in.Synapse] = append(p.next[in.Synapse], int32(i))
+				p.from[in.Synapse]++
+				count++
+			}
+		}
+	}
+	// from holds the number of followers first, then where they end, and where they begin once all are written.
+	end := int32(0)
+	for i := range p.from {
+		end += p.from[i]
+		p.from[i] = end
+	}
+	p.next, p.numbers = make([]int32, count), make([]int32, highest+1)
+	for i := len(g.Synapses) - 1; i >= 0; i-- {
+		s := &g.Synapses[i]
+		p.numbers[s.Action.Number] = int32(i) + 1
+		for _, in := range s.Inputs {
+			if in.Synapse >= 0 {
+				p.from[in.Synapse]--
+				p.next[p.from[in.Synapse]] = int32(i)
 			}
 		}
 		if p.missing[i] == 0 {
@@ -119,7 +139,7 @@ func (p *Progress) settle(i int, to state) {
 	if to == failed {
 		p.aborted = true
 	}
-	for _, n := range p.next[i] {
+	for _, n := range p.next[p.from[i]:p.from[i+1]] {
 		if to == confirmed || p.graph.Synapses[n].Priority >= maxPriority {
 			if p.missing[n]--; p.missing[n] == 0 && p.states[n] == waiting {
 				p.ready[n/64] |= 1 << (n % 64)
@@ -131,8 +151,11 @@ func (p *Progress) settle(i int, to state) {
 // Confirm records the result of an action in flight, by its number. It reports whether the action was in
 // flight; a result that comes twice or for another transition changes nothing.
 func (p *Progress) Confirm(number int, ok bool) bool {
-	i, known := p.numbers[number]
-	if !known || p.states[i] != inFlight {
+	if number < 0 || number >= len(p.numbers) {
+		return false
+	}
+	i := int(p.numbers[number]) - 1
+	if i < 0 || p.states[i] != inFlight {
 		return false
 	}
 	p.flying--

@@ -14,7 +14,7 @@ func graph(specs ...string) *Graph {
 	g := &Graph{}
 	for i, spec := range specs {
 		head, after, _ := strings.Cut(spec, "<")
-		s := Synapse{Action: Action{Number: i + 1, Key: fmt.Sprint(i + 1), Task: "start", Node: "n"}}
+		s := Synapse{Action: Action{Number: i + 1, Operation: &Operation{Key: fmt.Sprint(i + 1), Task: "start"}, Place: &Place{Node: "n"}}}
 		if strings.Contains(head, "*") {
 			s.Priority = maxPriority
 		}
@@ -26,7 +26,7 @@ func graph(specs ...string) *Graph {
 			if _, err := fmt.Sscan(a, &n); err == nil {
 				in := Input{Synapse: n - 1}
 				if n > len(specs) {
-					in = Input{Synapse: -1, Action: &Action{Number: n}}
+					in = Input{Synapse: -1, Action: &Action{Number: n, Operation: &Operation{}, Place: &Place{}}}
 				}
 				s.Inputs = append(s.Inputs, in)
 			}
@@ -143,7 +143,7 @@ func TestProgress_Order(t *testing.T) {
 		}
 		g := &Graph{}
 		for i := range n {
-			s := Synapse{Action: Action{Number: i + 1}}
+			s := Synapse{Action: Action{Number: i + 1, Operation: &Operation{}, Place: &Place{}}}
 			for j := range n {
 				if at[j] < at[i] && rapid.IntRange(0, 9).Draw(t, "edge") == 0 {
 					s.Inputs = append(s.Inputs, Input{Synapse: j})
@@ -182,13 +182,50 @@ func numbers(n int) []int {
 
 func TestAction_Attr(t *testing.T) {
 	t.Parallel()
-	a := Action{Attributes: []Attr{{"CRM_meta_timeout", "1"}, {"a", "2"}, {"b", ""}}}
+	a := Action{Place: &Place{Node: "n", NodeID: "7"}, Operation: &Operation{Attributes: []Attr{{"CRM_meta_timeout", "1"}, {"a", "2"}, {"b", ""}}}}
 	for _, c := range []struct {
 		name, want string
 		ok         bool
-	}{{"a", "2", true}, {"b", "", true}, {"CRM_meta_timeout", "1", true}, {"c", "", false}, {"", "", false}} {
+	}{{"a", "2", true}, {"b", "", true}, {"CRM_meta_timeout", "1", true}, {"c", "", false}, {"", "", false}, {"CRM_meta_on_node", "n", true}, {"CRM_meta_on_node_uuid", "7", true}} {
 		if got, ok := a.Attr(c.name); got != c.want || ok != c.ok {
 			t.Errorf("Attr(%q) = %q, %v; want %q, %v", c.name, got, ok, c.want, c.ok)
+		}
+	}
+}
+
+func TestAction_All(t *testing.T) {
+	t.Parallel()
+	here, nowhere := &Place{Node: "n", NodeID: "7"}, &Place{}
+	for _, c := range []struct {
+		name  string
+		place *Place
+		attrs []Attr
+		want  string
+	}{
+		{"no place", nowhere, []Attr{{"a", "1"}}, "[{a 1}]"},
+		{"nothing else", here, nil, "[{CRM_meta_on_node n} {CRM_meta_on_node_uuid 7}]"},
+		{"between", here, []Attr{{"CRM_meta_interval", "0"}, {"CRM_meta_timeout", "1"}, {"a", "2"}},
+			"[{CRM_meta_interval 0} {CRM_meta_on_node n} {CRM_meta_on_node_uuid 7} {CRM_meta_timeout 1} {a 2}]"},
+		{"after", here, []Attr{{"CRM_meta_interval", "0"}}, "[{CRM_meta_interval 0} {CRM_meta_on_node n} {CRM_meta_on_node_uuid 7}]"},
+		{"the operation sets it", here, []Attr{{"CRM_meta_on_node", "x"}}, "[{CRM_meta_on_node x} {CRM_meta_on_node_uuid 7}]"},
+	} {
+		a := Action{Place: c.place, Operation: &Operation{Attributes: c.attrs}}
+		all := slices.Collect(a.All())
+		if got := fmt.Sprint(all); got != c.want {
+			t.Errorf("%s: All() = %s, want %s", c.name, got, c.want)
+		}
+		for _, x := range all {
+			if got, ok := a.Attr(x.Name); !ok || got != x.Value {
+				t.Errorf("%s: Attr(%q) = %q, %v; want %q as in All()", c.name, x.Name, got, ok, x.Value)
+			}
+		}
+		for stop := range all {
+			n := 0
+			for range a.All() {
+				if n++; n > stop {
+					break
+				}
+			}
 		}
 	}
 }
@@ -224,13 +261,13 @@ func TestGraph_XML(t *testing.T) {
 		t.Errorf("XML() = %s, want %s", got, want)
 	}
 	g.Synapses = []Synapse{
-		{Action: Action{Number: 4, Task: "start", Key: "r_start_0", Node: "a", NodeID: "1", Attributes: []Attr{{"x", "<"}},
-			Resource: &ResourceRef{Element: "primitive", ID: "r", Class: "ocf", Provider: "p", Type: "t"}}, Inputs: []Input{{Synapse: 1}}},
-		{Priority: maxPriority, Action: Action{Number: 2, Kind: PseudoEvent, Task: "running", Key: "g_running_0"}},
+		{Action: Action{Number: 4, Place: &Place{Node: "a", NodeID: "1"}, Operation: &Operation{Task: "start", Key: "r_start_0", Attributes: []Attr{{"x", "<"}},
+			Resource: &ResourceRef{Element: "primitive", ID: "r", Class: "ocf", Provider: "p", Type: "t"}}}, Inputs: []Input{{Synapse: 1}}},
+		{Priority: maxPriority, Action: Action{Number: 2, Place: &Place{}, Operation: &Operation{Kind: PseudoEvent, Task: "running", Key: "g_running_0"}}},
 	}
 	for _, want := range []string{
 		`<rsc_op id="4" operation="start" operation_key="r_start_0" on_node="a" on_node_uuid="1">`,
-		`<primitive id="r" class="ocf" provider="p" type="t"/>`, `<attributes x="&lt;"/>`,
+		`<primitive id="r" class="ocf" provider="p" type="t"/>`, `<attributes CRM_meta_on_node="a" CRM_meta_on_node_uuid="1" x="&lt;"/>`,
 		`<trigger>`, `<pseudo_event id="2" operation="running" operation_key="g_running_0"/>`,
 		`<synapse id="1" priority="1000000">`, `<inputs/>`,
 	} {

@@ -119,7 +119,7 @@ func (b *builder) action(depth int, a *Action, full bool) {
 		b.text("/>\n")
 	}
 	b.open(depth+1, "attributes")
-	for _, x := range a.Attributes {
+	for x := range a.All() {
 		b.attr(x.Name, x.Value)
 	}
 	if len(a.Parameters) == 0 {

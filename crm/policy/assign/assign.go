@@ -106,7 +106,7 @@ func (a *assigner) failed(r *model.Resource) {
 		switch {
 		case act.Task == "stop":
 			act.Optional = false
-		case act.Task == "start", act.Interval != 0 && act.TargetRC != "7":
+		case act.Task == "start", act.Interval != 0 && act.TargetRC != 7:
 			act.Runnable = false
 		}
 	}

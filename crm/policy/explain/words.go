@@ -322,7 +322,7 @@ func actionText(a *model.Action) string {
 	case a.Task == "monitor":
 		text = fmt.Sprintf("monitor every %s", interval(a.Interval))
 	case a.Task == "cancel":
-		text = fmt.Sprintf("end the %s every %s", a.Cancelled, interval(a.Interval))
+		text = fmt.Sprintf("end the %s every %s", a.Cancelled(), interval(a.Interval))
 	}
 	if a.Node != nil {
 		text += " on " + a.Node.Name
@@ -351,8 +351,8 @@ func blocker(a *model.Action) string {
 			continue
 		}
 		order := ""
-		if rel.ID != "" && !strings.HasPrefix(rel.ID, "#") {
-			order = "order " + rel.ID
+		if o := rel.Ordering; o != nil && o.ID != "" && !strings.HasPrefix(o.ID, "#") {
+			order = "order " + o.ID
 		}
 		switch {
 		case a.Reason != "" && order != "" && strings.Contains(a.Reason, f.Resource.ID):

@@ -647,6 +647,7 @@ type Action struct {
 	Reschedule, AbortMark, ControllerSide          bool
 	InGraph                                        bool
 	Needs                                          Requires
+	TargetRC                                       uint8  // result code that is expected of a monitor; 0 = that of success
 	Cancels                                        uint8  // how often it was made optional because of another
 	Mark                                           uint32 // visit mark for graph walks
 
@@ -663,25 +664,24 @@ type Action struct {
 	Priority                int32
 	MinCount, RunnableCount int32
 
-	TargetRC string            // result code that is expected of a monitor; "" = 0
-	Op       *Op               // configured operation; nil = none
-	Meta     map[string]string // names with "-" as configured; only what this action has beyond its operation, see action.Meta
-	Extra    map[string]string // the action's own instance attributes
-
-	Cancelled        string // of a cancel: the task that it cancels
-	MaintenanceNodes []*Node
+	Op    *Op               // configured operation; nil = none
+	Meta  map[string]string // names with "-" as configured; only what this action has beyond its operation, see action.Meta
+	Extra map[string]string // the action's own instance attributes
 
 	after [1]*Relation // first room of After: most actions are probes, which come before one start
 }
+
+// Cancelled returns the task of the operation that a cancel cancels.
+func (a *Action) Cancelled() string { return a.Meta["operation"] }
 
 // Relation is a resolved ordering between two actions.
 type Relation struct {
 	First, Then *Action
 	Effects     Effects
 	Void        bool
-	Used        bool   // written as an input of the graph
-	Inert       bool   // changes neither action, whatever becomes of the other
-	ID          string // constraint it comes from; "" = implied
+	Used        bool      // written as an input of the graph
+	Inert       bool      // changes neither action, whatever becomes of the other
+	Ordering    *Ordering // that it comes from; nil = none
 }
 
 // FailedOp is a failed operation of the history, for display.

@@ -8,6 +8,7 @@ import (
 	"github.com/quorate/quorate/crm/cib"
 	"github.com/quorate/quorate/crm/policy/action"
 	"github.com/quorate/quorate/crm/policy/model"
+	"github.com/quorate/quorate/crm/policy/values"
 	"github.com/quorate/quorate/crm/transition"
 )
 
@@ -19,14 +20,21 @@ const FeatureSet = "3.20.5"
 type attributes struct {
 	c    *model.Cluster
 	list []transition.Attr
-	room []transition.Attr // for attributes made by like
 
-	last    *model.Action // the action written last, if others may be like it
-	lastOut *transition.Action
+	maintenance []*model.Node // whose maintenance state has to be recorded anew
+
+	last      *model.Action // the action written last, if others may be like it
+	operation *transition.Operation
+
+	operations []transition.Operation // room for the next ones
+	places     []transition.Place     // of all nodes, by Node.Index; "" = not asked for yet
 
 	referred  *model.Resource // the resource of reference
 	reference *transition.ResourceRef
 }
+
+// nowhere is the place of events.
+var nowhere transition.Place
 
 // set adds an attribute; the first value of a name counts, so that later ones are dropped by finish.
 func (w *attributes) set(name, value string) {
@@ -65,14 +73,38 @@ func (w *attributes) finish() (attrs, params []transition.Attr) {
 	return kept, params
 }
 
-// short fills in an action as inputs refer to it.
-func (w *attributes) short(a *model.Action, out *transition.Action) {
-	out.Number, out.Task, out.Key = a.Number, a.Task, a.Key
-	real := true
+// place is where an action happens.
+func (w *attributes) place(a *model.Action) *transition.Place {
+	n := a.Node
+	if n == nil || a.Pseudo && a.Task != action.TaskFence {
+		return &nowhere
+	}
+	if n.IsRemoteKind() && a.Task != action.TaskFence {
+		if host := router(a); host != nil {
+			return &transition.Place{Node: n.Name, NodeID: n.ID, Router: host.Name}
+		}
+	}
+	if w.places == nil {
+		w.places = make([]transition.Place, w.c.NodeCount())
+	}
+	p := &w.places[n.Index]
+	if p.Node == "" {
+		p.Node, p.NodeID = n.Name, n.ID
+	}
+	return p
+}
+
+// short returns the operation of an action as far as inputs tell it.
+func (w *attributes) short(a *model.Action) *transition.Operation {
+	if len(w.operations) == 0 {
+		w.operations = make([]transition.Operation, min(max(len(w.c.Actions)/8, 8), 256))
+	}
+	out := &w.operations[0]
+	w.operations = w.operations[1:]
+	out.Task, out.Key = a.Task, a.Key
 	switch {
 	case a.Pseudo:
 		out.Kind = transition.PseudoEvent
-		real = a.Task == action.TaskFence
 	case a.Task == action.TaskFence, a.Task == action.TaskShutdown, a.Task == clearFailures:
 		out.Kind = transition.ClusterOp
 	case a.Task == action.TaskDeleteHistory:
@@ -86,19 +118,12 @@ func (w *attributes) short(a *model.Action, out *transition.Action) {
 		case a.Task == action.TaskNotify && kind != "" && operation != "":
 			out.Key = action.NotifyKey(r.HistoryID, kind, operation)
 		case a.Task == cancel:
-			out.Key = action.Key(r.HistoryID, a.Cancelled, a.Interval)
+			out.Key = action.Key(r.HistoryID, a.Cancelled(), a.Interval)
 		default:
 			out.Key = action.Key(r.HistoryID, a.Task, a.Interval)
 		}
 	}
-	if n := a.Node; n != nil && real {
-		out.Node, out.NodeID = n.Name, n.ID
-		if n.IsRemoteKind() && a.Task != action.TaskFence {
-			if host := router(a); host != nil {
-				out.Router = host.Name
-			}
-		}
-	}
+	return out
 }
 
 // router is the cluster node that carries out an action on a remote or guest node (spec/04-actions.md
@@ -129,9 +154,13 @@ func router(a *model.Action) *model.Node {
 	return ended
 }
 
-// action fills in an action with everything that its executor needs.
-func (w *attributes) action(a *model.Action, out *transition.Action) {
-	w.short(a, out)
+// full returns the operation of an action with everything that its executor needs. The place adds to that; see
+// transition.Action.All.
+func (w *attributes) full(a *model.Action) *transition.Operation {
+	if w.like(a) {
+		return w.operation
+	}
+	out := w.short(a)
 	c, r, n := w.c, a.Resource, a.Node
 	if out.Kind == transition.ResourceOp || out.Kind == transition.ClusterOp {
 		out.ShutdownLock = lockOf(a)
@@ -139,17 +168,14 @@ func (w *attributes) action(a *model.Action, out *transition.Action) {
 	if r != nil && out.Kind != transition.PseudoEvent {
 		out.Resource = w.refer(r)
 	}
-	if w.like(a, out) {
-		return
-	}
 
 	w.set("crm_feature_set", FeatureSet)
 	w.table(a.Extra)
 	if r != nil && r.Kind == cib.Primitive {
 		w.table(action.Params(c, r, n))
 	}
-	if a.TargetRC != "" {
-		w.set(targetName, a.TargetRC)
+	if a.TargetRC != 0 {
+		w.set("CRM_meta_op_target_rc", strconv.Itoa(int(a.TargetRC)))
 	}
 	for name, value := range a.Meta {
 		w.meta(name, value)
@@ -158,65 +184,35 @@ func (w *attributes) action(a *model.Action, out *transition.Action) {
 		for name, value := range w.opMeta(a) {
 			w.meta(name, value)
 		}
-	}
-	if out.Node != "" && (!a.Pseudo || a.Task == action.TaskFence) {
-		w.set(nodeName, n.Name)
-		w.set(nodeIDName, n.ID)
-	}
-	if r != nil {
 		w.structure(r)
 		w.host(a)
 	}
 	out.Attributes, out.Parameters = w.finish()
 	out.Downed = w.downed(a)
-	for _, m := range a.MaintenanceNodes {
-		out.Maintenance = append(out.Maintenance, transition.MaintenanceNode{ID: m.ID, Maintenance: m.Maintenance})
+	if r == nil && a.Task == action.TaskMaintenance {
+		for _, m := range w.maintenance {
+			out.Maintenance = append(out.Maintenance, transition.MaintenanceNode{ID: m.ID, Maintenance: m.Maintenance})
+		}
 	}
+	w.last = nil
 	if simple(a) {
-		w.last, w.lastOut = a, out
-	} else {
-		w.last = nil
+		w.last, w.operation = a, out
 	}
+	return out
 }
 
-// Names of attributes that differ between the same operation on different nodes.
-const (
-	nodeName   = "CRM_meta_on_node"
-	nodeIDName = "CRM_meta_on_node_uuid"
-	targetName = "CRM_meta_op_target_rc"
-)
-
-// simple reports whether the attributes of an action depend on its node by nothing but the node's name.
+// simple reports whether what is written about an action does not depend on its node.
 func simple(a *model.Action) bool {
 	r := a.Resource
 	return r != nil && r.Kind == cib.Primitive && a.Node != nil && !a.Node.IsRemoteKind() && !a.Pseudo && len(a.Meta) == 0 &&
-		len(a.Extra) == 0 && a.Task == monitor && !r.Connection && len(r.ParamsCache) <= 1
+		len(a.Extra) == 0 && a.Task == monitor && !r.Connection && r.LockNode == nil && values.SameParams(r)
 }
 
-// like fills in the attributes from those of the action written before, if that is the same operation on
-// another node: large graphs consist of probes of the same resources on all nodes.
-func (w *attributes) like(a *model.Action, out *transition.Action) bool {
+// like reports whether an action is the same operation as the one written last, on another node: large graphs
+// consist of probes of the same resources on all nodes.
+func (w *attributes) like(a *model.Action) bool {
 	l := w.last
-	if l == nil || l.Resource != a.Resource || l.Interval != a.Interval || l.Task != a.Task || l.TargetRC != a.TargetRC || !simple(a) {
-		return false
-	}
-	from := w.lastOut.Attributes
-	if len(w.room) < len(from) {
-		w.room = make([]transition.Attr, max(min(len(w.c.Actions)*4, 4096), len(from)))
-	}
-	list := w.room[:len(from):len(from)]
-	w.room = w.room[len(from):]
-	copy(list, from)
-	for i := range list {
-		switch list[i].Name {
-		case nodeName:
-			list[i].Value = a.Node.Name
-		case nodeIDName:
-			list[i].Value = a.Node.ID
-		}
-	}
-	out.Attributes, out.Parameters = list, w.lastOut.Parameters
-	return true
+	return l != nil && l.Resource == a.Resource && l.Interval == a.Interval && l.Task == a.Task && l.TargetRC == a.TargetRC && simple(a)
 }
 
 // opMeta is the meta-attributes of the operation that an action is.
@@ -224,7 +220,7 @@ func (w *attributes) opMeta(a *model.Action) map[string]string {
 	r := a.Resource
 	task := a.Task
 	if task == cancel {
-		task = a.Cancelled
+		task = a.Cancelled()
 	}
 	if r.Kind != cib.Primitive {
 		// What a collective does needs no more time than the default says.

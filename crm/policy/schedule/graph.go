@@ -177,7 +177,7 @@ func (g *grapher) maintenance() {
 	}
 	a := action.PseudoKey(c, nil, action.TaskMaintenance, action.TaskMaintenance, true, true)
 	a.Forced = true
-	a.MaintenanceNodes = changed
+	g.attrs.maintenance = changed
 }
 
 // wanted reports whether an action will be carried out (spec/05-ordering.md section 7).
@@ -291,8 +291,8 @@ func (g *grapher) action(a *model.Action) {
 			g.count++
 		}
 	}
-	g.graph.Synapses = append(g.graph.Synapses, transition.Synapse{Priority: priority(a)})
-	g.attrs.action(a, &g.graph.Synapses[len(g.graph.Synapses)-1].Action)
+	g.graph.Synapses = append(g.graph.Synapses, transition.Synapse{Priority: priority(a),
+		Action: transition.Action{Number: a.Number, Operation: g.attrs.full(a), Place: g.attrs.place(a)}})
 }
 
 // priority is the priority of an action's synapse; 0 = none.
@@ -317,8 +317,8 @@ func (g *grapher) link() {
 			in := transition.Input{Synapse: int(g.index[rel.First.Number]) - 1}
 			if in.Synapse < 0 {
 				in.Synapse = -1
-				in.Action = new(transition.Action)
-				g.attrs.short(rel.First, in.Action)
+				f := rel.First
+				in.Action = &transition.Action{Number: f.Number, Operation: g.attrs.short(f), Place: g.attrs.place(f)}
 			}
 			all = append(all, in)
 		}

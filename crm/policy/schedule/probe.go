@@ -100,9 +100,9 @@ func (s *scheduler) probePrimitive(r *model.Resource, n *model.Node) bool {
 	p.Optional = false
 	action.AfterUnfencing(s.c, r, n, p, model.Seq)
 	if !isActiveOn(r, n) {
-		p.TargetRC = "7"
+		p.TargetRC = 7
 	} else if r.Role == model.RolePromoted {
-		p.TargetRC = "8"
+		p.TargetRC = 8
 	}
 	if !p.Runnable && !anyActive(starting) {
 		s.orderBefore(p, starting, start, model.Seq|model.Gate)

@@ -544,7 +544,7 @@ func (s *scheduler) unassign(r *model.Resource) bool {
 				a.Optional = false
 			case a.Task == start && a.Interval == 0:
 				a.Runnable = false
-			case a.Interval != 0 && a.TargetRC != "7":
+			case a.Interval != 0 && a.TargetRC != 7:
 				a.Runnable = false
 			}
 		}

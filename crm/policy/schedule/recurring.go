@@ -72,7 +72,7 @@ func (s *scheduler) whileActive(r *model.Resource, op *model.Op, up *model.Actio
 		a.Runnable = false
 	}
 	if r.Next == model.RolePromoted {
-		a.TargetRC = "8"
+		a.TargetRC = 8
 	}
 	if !r.Managed {
 		return
@@ -123,7 +123,7 @@ func (s *scheduler) cancelRunning(r *model.Resource, op *model.Op, n *model.Node
 // cancel replaces the recurring operation on n by its cancellation.
 func (s *scheduler) cancel(r *model.Resource, task string, intervalMS int64, n *model.Node) *model.Action {
 	a := action.Recurring(s.c, r, task, intervalMS, n, false)
-	a.Task, a.Cancelled = cancel, task
+	a.Task = cancel
 	a.Optional = false
 	action.SetMeta(a, "operation", task)
 	action.SetMeta(a, "interval", strconv.FormatInt(intervalMS, 10))
@@ -150,7 +150,7 @@ func (s *scheduler) whileStopped(r *model.Resource, op *model.Op) {
 		}
 		runs := action.Find(r, key, n) != nil
 		a := action.Recurring(c, r, op.Name, op.IntervalMS, n, runs)
-		a.TargetRC = "7"
+		a.TargetRC = 7
 		if r.Managed {
 			if p := r.Probe(n); p != nil {
 				action.Relate(c, p, a, model.Gate)

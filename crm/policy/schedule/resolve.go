@@ -36,7 +36,7 @@ func (s *scheduler) resolve() {
 					e &^= model.PullThen
 				}
 				if rel := action.Relate(s.c, first, then, e); rel != nil {
-					rel.ID = o.ID
+					rel.Ordering = o
 				}
 			}
 		}

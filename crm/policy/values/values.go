@@ -187,11 +187,7 @@ func Params(c *model.Cluster, r *model.Resource, node *model.Node) map[string]st
 	if p, ok := r.ParamsCache[at]; ok {
 		return p
 	}
-	ruled := false
-	for p := r; p != nil && !ruled; p = p.Parent {
-		ruled = p.Config != nil && HasRules(p.Config.Params)
-	}
-	if !ruled {
+	if SameParams(r) {
 		// The same for every node, so one table serves all.
 		if p, ok := r.ParamsCache[-1]; ok {
 			return p
@@ -213,6 +209,16 @@ func Params(c *model.Cluster, r *model.Resource, node *model.Node) map[string]st
 	}
 	r.ParamsCache[at] = into
 	return into
+}
+
+// SameParams reports whether the instance attributes of r are the same on every node: no rule is in them.
+func SameParams(r *model.Resource) bool {
+	for p := r; p != nil; p = p.Parent {
+		if p.Config != nil && HasRules(p.Config.Params) {
+			return false
+		}
+	}
+	return true
 }
 
 // NodeAttribute reads a node attribute on behalf of a resource: for a resource with
