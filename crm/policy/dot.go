@@ -18,8 +18,9 @@ type DotOptions struct {
 func (d *Decision) Dot(o DotOptions) []byte {
 	var b strings.Builder
 	b.WriteString(" digraph \"g\" {\n")
+	d.Cluster.Expand()
 	actions := d.Cluster.Actions
-	shown := make([]bool, len(actions)+1)
+	shown := make([]bool, d.Cluster.ActionCount()+1)
 	for i := len(actions) - 1; i >= 0; i-- {
 		a := actions[i]
 		style, color, font := "dashed", "red", "black"

@@ -212,6 +212,7 @@ func TestDecide_FinishedTransitionSettles(t *testing.T) {
 // realActions lists the actions of the transition that are not pseudo actions.
 func realActions(d *policy.Decision) []string {
 	var list []string
+	d.Cluster.Expand()
 	for _, a := range d.Cluster.Actions {
 		if a.InGraph && !a.Pseudo {
 			list = append(list, a.Key)

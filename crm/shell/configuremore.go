@@ -194,6 +194,7 @@ func (s *Shell) cmdSimulate(c *call) error {
 	}
 	if actions {
 		n := 0
+		d.Cluster.Expand()
 		for _, a := range d.Cluster.Actions {
 			if !a.Optional && a.Node != nil && a.Resource != nil {
 				s.printf("    %s %s on %s\n", a.Task, a.Resource.ID, a.Node.Name)

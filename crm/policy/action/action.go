@@ -96,6 +96,7 @@ func existing(c *model.Cluster, r *model.Resource, key, task string, intervalMS 
 		return c.ClusterAction(key)
 	}
 	if task == TaskMonitor && intervalMS == 0 {
+		r.Spread()
 		if node == nil {
 			return Find(r, key, nil)
 		}
@@ -281,6 +282,7 @@ func Find(r *model.Resource, key string, node *model.Node) *model.Action {
 func FindTask(r *model.Resource, task string, node *model.Node) *model.Action {
 	list := r.Others
 	if task == TaskMonitor {
+		r.Spread()
 		list = r.Actions
 	}
 	for i := len(list) - 1; i >= 0; i-- {
@@ -353,6 +355,21 @@ func Probe(c *model.Cluster, r *model.Resource, node *model.Node) *model.Action 
 		}
 	}
 	return New(c, r, Key(r.ID, TaskMonitor, 0), TaskMonitor, node, false)
+}
+
+// ProbeRow starts a row of probes of r, of which room are expected, or returns nil where each probe has to be an action of
+// its own: one might be found or asked for already, or differ from node to node.
+func ProbeRow(c *model.Cluster, r *model.Resource, room int) *model.Row {
+	if len(r.Active) > 0 || r.LockNode != nil || r.Probes != nil || FindTask(r, TaskMonitor, nil) != nil || !values.SameParams(r) {
+		return nil
+	}
+	m := OpMeta(c, r, TaskMonitor, 0)
+	if m.Op != nil && m.Op.Config != nil && len(m.Op.Config.Params) > 0 {
+		return nil
+	}
+	w := c.NewRow(r, Key(r.ID, TaskMonitor, 0), TaskMonitor, room)
+	w.Action.Op, w.Action.Runnable, w.Action.TargetRC = m.Op, true, 7 // not running
+	return w
 }
 
 // Pseudo returns an action of r without a node that exists for ordering only.

@@ -8,7 +8,13 @@ import (
 // Relate stores the ordering "first before then" on both actions, as the newest, and returns it. It returns nil, and changes nothing, when there are no effects, when both are the same action, or
 // when a relation between the two shares an effect already (spec/05-ordering.md section 6).
 func Relate(c *model.Cluster, first, then *model.Action, effects model.Effects) *model.Relation {
-	if first == nil || then == nil || first == then || effects == 0 || related(first, then, effects) {
+	if first == nil || then == nil || first == then || effects == 0 {
+		return nil
+	}
+	if then.Row != nil || first.Row != nil && (first.Resource.Row == nil || !model.RowEffects(effects)) {
+		return relateEach(c, first, then, effects)
+	}
+	if related(first, then, effects) {
 		return nil
 	}
 	rel := c.NewRelation()
@@ -18,6 +24,31 @@ func Relate(c *model.Cluster, first, then *model.Action, effects model.Effects) 
 	first.After = append(first.After, rel)
 	then.Before = append(then.Before, rel)
 	return rel
+}
+
+// relateEach is Relate for each probe of a row, which are actions of their own from now on. It returns the last
+// relation.
+func relateEach(c *model.Cluster, first, then *model.Action, effects model.Effects) (rel *model.Relation) {
+	for _, f := range each(first) {
+		for _, t := range each(then) {
+			if one := Relate(c, f, t, effects); one != nil {
+				rel = one
+			}
+		}
+	}
+	return rel
+}
+
+// each spreads the row that an action stands for and lists its probes; another action stands for itself.
+func each(a *model.Action) []*model.Action {
+	if a.Row == nil {
+		return []*model.Action{a}
+	}
+	list := make([]*model.Action, 0, len(a.Row.Spots))
+	for _, s := range a.Row.Spots {
+		list = append(list, a.Resource.Probe(s.Node))
+	}
+	return list
 }
 
 // single reports whether the actions of r stand for themselves, not for those of members or instances.

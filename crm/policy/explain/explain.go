@@ -132,6 +132,7 @@ func nodeState(n *model.Node) string {
 // Instances of a clone for which no node is left, and which are not active either, are only counted, unless the
 // question was for one of them. It fails when there is no such resource or node, or the resource has no instance.
 func Explain(c *model.Cluster, resource, node string) ([]Instance, error) {
+	c.Expand()
 	var asked *model.Node
 	if node != "" {
 		if asked = c.NodeByName(node); asked == nil {

@@ -66,7 +66,7 @@ type Cluster struct {
 	Colocations []*Colocation
 	Orderings   []*Ordering // in order of creation; resolved by package action
 
-	Actions []*Action // every action by Number-1
+	Actions []*Action // in order of their numbers; without the probes that are in rows, see Row
 	store   store
 
 	// RecheckBy is the earliest future second at which the decision could differ; zero = none.
@@ -438,7 +438,8 @@ type Resource struct {
 
 	Actions []*Action // own actions in order of creation
 	Others  []*Action // those of them that are not a probe on a node, in order of creation
-	Probes  []*Action // probes on nodes, by Node.Index; shorter than the number of nodes, or nil, where there are none
+	Probes  []*Action // probes on nodes, by Node.Index; shorter than the number of nodes, or nil, where there are none; of a row, the action that stands for it
+	Row     *Row      // nil = its probes are actions of their own
 
 	ParamsCache map[int]map[string]string // instance attributes by Node.Index, -1 = without node
 	OpMetaCache []OpMeta                  // meta-attributes of operations asked for so far
@@ -657,7 +658,8 @@ type Action struct {
 	Before []*Relation // relations in which this is the then action, oldest first
 	After  []*Relation // relations in which this is the first action, oldest first
 
-	Number int // from 1
+	Number int  // from 1
+	Row    *Row // not nil: this stands for all probes of a row, and has the number of the first
 	Key    string
 	Reason string
 
@@ -680,6 +682,7 @@ type Relation struct {
 	Effects     Effects
 	Void        bool
 	Used        bool      // written as an input of the graph
+	Apart       bool      // of a row: only the probe on the node of the second action counts, those on others are void
 	Inert       bool      // changes neither action, whatever becomes of the other
 	Ordering    *Ordering // that it comes from; nil = none
 }

@@ -11,6 +11,9 @@ type store struct {
 	orderings []Ordering
 	byKey     map[string]*Action
 	marks     uint32
+	count     int // actions so far, those in rows among them
+	rows      []*Row
+	disorder  bool // Actions are to be sorted
 }
 
 // OpMeta is the evaluated meta-attributes of one operation of a resource.
@@ -23,14 +26,10 @@ type OpMeta struct {
 
 // NewAction returns a new action with the next number, known to the cluster and to its resource.
 func (c *Cluster) NewAction(r *Resource, key, task string, intervalMS int64, node *Node) *Action {
-	if len(c.store.actions) == 0 {
-		c.store.actions = make([]Action, slab(len(c.Actions)))
-	}
-	a := &c.store.actions[0]
-	c.store.actions = c.store.actions[1:]
+	a := c.action()
 	c.Actions = append(c.Actions, a)
-	a.Number = len(c.Actions)
-	a.After = a.after[:0]
+	c.store.count++
+	a.Number = c.store.count
 	a.Resource, a.Key, a.Task, a.Interval, a.Node = r, key, task, intervalMS, node
 	if r != nil {
 		r.Actions = append(r.Actions, a)
@@ -56,8 +55,23 @@ func (c *Cluster) NewAction(r *Resource, key, task string, intervalMS int64, nod
 	return a
 }
 
+// action returns an empty action that nothing knows yet.
+func (c *Cluster) action() *Action {
+	if len(c.store.actions) == 0 {
+		c.store.actions = make([]Action, slab(len(c.Actions)))
+	}
+	a := &c.store.actions[0]
+	c.store.actions = c.store.actions[1:]
+	a.After = a.after[:0]
+	return a
+}
+
+// ActionCount is the number of actions, which bounds Action.Number.
+func (c *Cluster) ActionCount() int { return c.store.count }
+
 // Probe returns the probe of r on n; nil = none.
 func (r *Resource) Probe(n *Node) *Action {
+	r.Spread()
 	if n.Index < len(r.Probes) {
 		return r.Probes[n.Index]
 	}

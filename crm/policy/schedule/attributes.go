@@ -84,6 +84,11 @@ func (w *attributes) place(a *model.Action) *transition.Place {
 			return &transition.Place{Node: n.Name, NodeID: n.ID, Router: host.Name}
 		}
 	}
+	return w.at(n)
+}
+
+// at is the node as a place.
+func (w *attributes) at(n *model.Node) *transition.Place {
 	if w.places == nil {
 		w.places = make([]transition.Place, w.c.NodeCount())
 	}

@@ -23,6 +23,15 @@ type grapher struct {
 // Graph returns what is carried out, in the order in which it is walked (spec/05-ordering.md section 8). It
 // creates the notifications of instances, and marks the actions and relations that are in the graph.
 func Graph(c *model.Cluster) *transition.Graph {
+	for _, w := range c.Rows() {
+		for _, s := range w.Spots {
+			if !s.Node.Online || s.Node.Unclean {
+				w.Action.Resource.Spread() // not all of it will be carried out
+				break
+			}
+		}
+	}
+	c.Arrange()
 	g := write(c)
 	// Each round takes at least one action out.
 	for g.withhold() {
@@ -35,7 +44,7 @@ func Graph(c *model.Cluster) *transition.Graph {
 // write makes the synapses, without their inputs.
 func write(c *model.Cluster) *grapher {
 	o := &c.Options
-	g := &grapher{s: scheduler{c: c, budget: len(c.Actions) * updatesPerAction}}
+	g := &grapher{s: scheduler{c: c, budget: c.ActionCount() * updatesPerAction}}
 	g.graph = &transition.Graph{
 		ClusterDelay: o.ClusterDelay, FencingTimeout: o.FencingTimeout,
 		FailedStopOffset: "INFINITY", FailedStartOffset: "INFINITY",
@@ -49,6 +58,9 @@ func write(c *model.Cluster) *grapher {
 	}
 	g.attrs.c = c
 	room := 0
+	for _, w := range c.Rows() {
+		room += len(w.Spots)
+	}
 	for _, a := range c.Actions {
 		if wanted(a) {
 			room++
@@ -56,7 +68,7 @@ func write(c *model.Cluster) *grapher {
 	}
 	g.graph.Synapses = make([]transition.Synapse, 0, room+room/8)
 	g.actions = make([]*model.Action, 0, room+room/8)
-	g.index = make([]int32, len(c.Actions)+1, len(c.Actions)+len(c.Actions)/8+2)
+	g.index = make([]int32, c.ActionCount()+1, c.ActionCount()+c.ActionCount()/8+2)
 	for _, r := range c.Resources {
 		g.resource(r)
 	}
@@ -228,6 +240,11 @@ func (s *scheduler) counts(rel *model.Relation, e model.Effects) bool {
 		}
 		return true
 	case e == model.IfRequiredSameNode:
+		if f.Row != nil && t.Node != nil {
+			rel.Apart = true
+			rel.Void = !f.Row.On(t.Node)
+			return !rel.Void
+		}
 		if differ(f.Node, t.Node) || f.Optional {
 			rel.Void = true
 			return false
@@ -262,6 +279,7 @@ func merge(a *model.Action) {
 	for _, rel := range before {
 		if n := len(kept); n > 0 && kept[n-1].First == rel.First {
 			kept[n-1].Effects |= rel.Effects
+			kept[n-1].Apart = kept[n-1].Apart && rel.Apart
 			rel.Void = true
 			continue
 		}
@@ -270,8 +288,29 @@ func merge(a *model.Action) {
 	a.Before = kept
 }
 
+// row writes the probes of a row into the graph, the newest first, if they are not there yet.
+func (g *grapher) row(w *model.Row) {
+	a := w.Action
+	if a.InGraph {
+		return
+	}
+	a.InGraph = true
+	operation, p := g.attrs.full(a), priority(a)
+	for i := len(w.Spots) - 1; i >= 0; i-- {
+		s := &w.Spots[i]
+		g.actions = append(g.actions, a)
+		g.index[s.Number] = int32(len(g.actions))
+		g.graph.Synapses = append(g.graph.Synapses, transition.Synapse{Priority: p,
+			Action: transition.Action{Number: s.Number, Operation: operation, Place: g.attrs.at(s.Node)}})
+	}
+}
+
 // action writes a into the graph if it is to be carried out and not there yet.
 func (g *grapher) action(a *model.Action) {
+	if a.Row != nil {
+		g.row(a.Row)
+		return
+	}
 	for len(g.index) <= a.Number {
 		g.index = append(g.index, 0)
 	}
@@ -288,7 +327,11 @@ func (g *grapher) action(a *model.Action) {
 	for _, rel := range a.Before {
 		if g.s.counts(rel, rel.Effects) {
 			rel.Used = true
-			g.count++
+			if rel.First.Row != nil && !rel.Apart {
+				g.count += len(rel.First.Row.Spots)
+			} else {
+				g.count++
+			}
 		}
 	}
 	g.graph.Synapses = append(g.graph.Synapses, transition.Synapse{Priority: priority(a),
@@ -309,9 +352,18 @@ func priority(a *model.Action) int32 {
 func (g *grapher) link() {
 	all := make([]transition.Input, 0, g.count)
 	for i, t := range g.actions {
-		from := len(all)
+		from, rows := len(all), false
 		for _, rel := range t.Before {
 			if !rel.Used {
+				continue
+			}
+			if row := rel.First.Row; row != nil {
+				for i := range row.Spots {
+					if s := &row.Spots[i]; !rel.Apart || s.Node == t.Node {
+						all = append(all, transition.Input{Synapse: int(g.index[s.Number]) - 1})
+					}
+				}
+				rows = true
 				continue
 			}
 			in := transition.Input{Synapse: int(g.index[rel.First.Number]) - 1}
@@ -322,8 +374,25 @@ func (g *grapher) link() {
 			}
 			all = append(all, in)
 		}
+		if rows {
+			g.sort(all[from:])
+		}
 		if len(all) > from {
 			g.graph.Synapses[i].Inputs = all[from:len(all):len(all)]
 		}
+	}
+}
+
+// sort sorts inputs by the numbers of their actions.
+func (g *grapher) sort(list []transition.Input) {
+	number := func(in transition.Input) int {
+		if in.Synapse < 0 {
+			return in.Action.Number
+		}
+		return g.graph.Synapses[in.Synapse].Action.Number
+	}
+	compare := func(x, y transition.Input) int { return number(x) - number(y) }
+	if !slices.IsSortedFunc(list, compare) {
+		slices.SortFunc(list, compare)
 	}
 }

@@ -15,6 +15,7 @@ func (s *scheduler) probes() {
 	if !c.Options.StartupProbes {
 		return
 	}
+	s.alike = s.probedAlike()
 	for _, n := range c.Nodes {
 		if !n.Online {
 			if n.Kind == model.RemoteNode && action.ConnectionState(c, n) == action.StateFailed {
@@ -34,6 +35,25 @@ func (s *scheduler) probes() {
 	for _, p := range s.probed {
 		s.order(p.r, monitor, p.starting, start, model.Seq)
 	}
+}
+
+// probedAlike counts the nodes that will be probed; 0 = the probes of a resource may differ from one node to
+// another.
+func (s *scheduler) probedAlike() int {
+	c, count := s.c, 0
+	if c.UnfencingInUse || c.Options.Placement != model.PlaceDefault {
+		return 0
+	}
+	for _, n := range c.Nodes {
+		if !n.Online || n.Unclean || n.ProbesDisabled {
+			continue
+		}
+		if n.Kind != model.ClusterNode || n.Pending {
+			return 0
+		}
+		count++
+	}
+	return count
 }
 
 // probedStart is a resource that is probed and what starts after that: itself or its clone.
@@ -96,6 +116,9 @@ func (s *scheduler) probePrimitive(r *model.Resource, n *model.Node) bool {
 			return false
 		}
 	}
+	if s.inRow(r, starting, n) {
+		return true
+	}
 	p := action.Probe(s.c, r, n)
 	p.Optional = false
 	action.AfterUnfencing(s.c, r, n, p, model.Seq)
@@ -106,7 +129,7 @@ func (s *scheduler) probePrimitive(r *model.Resource, n *model.Node) bool {
 	}
 	if !p.Runnable && !anyActive(starting) {
 		s.orderBefore(p, starting, start, model.Seq|model.Gate)
-	} else if len(s.probed) == 0 || !s.starts[r.Index] {
+	} else if s.starts == nil || !s.starts[r.Index] {
 		if s.starts == nil {
 			s.starts = make([]bool, len(s.c.All))
 		}
@@ -116,6 +139,25 @@ func (s *scheduler) probePrimitive(r *model.Resource, n *model.Node) bool {
 	if action.FindTask(starting, reload, nil) != nil {
 		s.orderBefore(p, starting, reload, model.Seq)
 	}
+	return true
+}
+
+// inRow adds the probe of r on n to the row of r, if it has one or may have one.
+func (s *scheduler) inRow(r, starting *model.Resource, n *model.Node) bool {
+	if r.Row == nil {
+		if s.alike == 0 || action.FindTask(starting, reload, nil) != nil {
+			return false
+		}
+		room := s.alike
+		if starting != r {
+			room = 1 // of a clone, each instance is probed on a node of its own
+		}
+		if action.ProbeRow(s.c, r, room) == nil {
+			return false
+		}
+		s.probed = append(s.probed, probedStart{r, starting})
+	}
+	r.Row.Add(n)
 	return true
 }
 

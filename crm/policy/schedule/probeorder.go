@@ -167,17 +167,23 @@ func (s *scheduler) beforeStopped(o *model.Ordering) {
 	if o.Effects == model.IfRequiredSameNode || o.Effects == model.IfSameNodeOrTarget {
 		e = o.Effects
 	}
+	if len(r.Probes) == 0 {
+		return
+	}
 	var thens []*model.Action
+	if o.ThenAction != nil {
+		thens = []*model.Action{o.ThenAction}
+	} else if thens = matching(o.Then, o.ThenTask, nil); len(thens) == 0 {
+		return
+	}
+	for _, x := range thens {
+		if x.Task == action.TaskFence || x.Task == action.TaskShutdown {
+			r.Spread() // what comes before these depends on the node
+		}
+	}
 	for _, p := range r.Probes {
 		if p == nil {
 			continue
-		}
-		if thens == nil {
-			if o.ThenAction != nil {
-				thens = []*model.Action{o.ThenAction}
-			} else if thens = matching(o.Then, o.ThenTask, nil); len(thens) == 0 {
-				return
-			}
 		}
 		for _, x := range thens {
 			switch {

@@ -55,13 +55,14 @@ const (
 // propagate spreads "required" and "cannot run" along the relations (spec/05-ordering.md section 5).
 func (s *scheduler) propagate() {
 	c := s.c
-	s.budget = updatesPerAction * (len(c.Actions) + 1)
+	s.budget = updatesPerAction * (c.ActionCount() + 1)
 	for i := len(c.Actions) - 1; i >= 0; i-- {
 		if a := c.Actions[i]; !a.Runnable {
 			s.blockDependents(a)
 		}
 	}
 	s.orderProbes()
+	c.Arrange()
 	for i := len(c.Actions) - 1; i >= 0; i-- {
 		if a := c.Actions[i]; len(a.Before) > 0 || a.MinCount > 0 {
 			s.update(a)
@@ -94,6 +95,10 @@ func (s *scheduler) update(t *model.Action) {
 			continue
 		}
 		f := rel.First
+		if f.Row != nil {
+			s.look(t, f.Row)
+			continue
+		}
 		firstNode, thenNode := placeOf(f), placeOf(t)
 		if rel.Effects&model.IfSameNode != 0 && differ(firstNode, thenNode) {
 			rel.Void = true
@@ -140,6 +145,20 @@ func (s *scheduler) update(t *model.Action) {
 	s.update(t)
 	for j := len(t.After) - 1; j >= 0; j-- {
 		s.update(t.After[j].Then)
+	}
+}
+
+// look does for t what a mere order of t after the probes of a row does: nothing, but that the flags of a collective are
+// stored as it is looked at.
+func (s *scheduler) look(t *model.Action, row *model.Row) {
+	if t.Resource == nil || t.Resource.Kind == cib.Primitive {
+		return
+	}
+	for i := len(row.Spots) - 1; i >= 0; i-- {
+		flagsFor(t, row.Spots[i].Node)
+		if t.Resource.Kind == cib.Group {
+			return // it is the same on every node
+		}
 	}
 }
 

@@ -32,6 +32,7 @@ type scheduler struct {
 	budget int  // how many updates propagation may still make
 	full   bool // maxOrderings was reached
 
+	alike  int // nodes to probe, where the probes of a resource are alike on all; else 0
 	probed []probedStart
 	starts []bool // by Resource.Index: is in probed
 }
@@ -56,9 +57,11 @@ func Run(c *model.Cluster) {
 	for _, r := range c.Resources {
 		s.create(r)
 	}
+	c.Arrange()
 	s.behindConnections()
 	s.fencing()
 	s.resolve()
+	c.Arrange()
 	s.propagate()
 }
 
