@@ -140,21 +140,38 @@ func idle(r *report, b *bench) {
 }
 
 func writes(r *report, b *bench) {
-	take := func(name, unit string, limit float64, clients int, one func(m *machine, key, value string) error) {
+	rate := func(l load) float64 { return float64(l.count) / l.took.Seconds() }
+	p50 := func(l load) float64 { return l.p50.Seconds() * 1000 }
+	take := func(name, unit string, limit float64, clients int, one func(m *machine, key, value string) error, value func(load) float64, also func(load)) {
 		f := r.add(name, unit, limit, 0)
 		f.floor = clients > 1
 		r.take(b, f, r.few, func(int) (float64, error) {
-			rate, p50, err := b.writes(clients, 2*time.Second, one)
-			if f.floor {
-				return rate, err
+			l, err := b.writes(clients, 2*time.Second, one)
+			if err != nil {
+				return 0, err
 			}
-			return float64(p50.Microseconds()) / 1000, err
+			also(l)
+			return value(l), nil
 		})
 	}
-	take("acknowledged configuration writes, 16 clients", "1/s", 2000, 16, b.apiWrite)
-	take("configuration write of one client, p50", "ms", 5, 1, b.apiWrite)
-	take("the same by a shell command each, 16 at a time", "1/s", 200, 16, b.shellWrite)
-	take("the same by one shell command after the other, p50", "ms", 10, 1, b.shellWrite)
+	var costs []*figure
+	take("acknowledged configuration writes, 16 clients", "1/s", 2000, 16, b.apiWrite, rate, func(l load) {
+		if costs == nil {
+			for _, of := range []string{"all processes", "leading node process", "other node processes together", "runners together", "clients, and the switch between the machines"} {
+				costs = append(costs, r.add("processor time of one of these writes: "+of, "ms", 0, 0))
+			}
+		}
+		for i, d := range []time.Duration{l.spent.all(), l.spent.leader, l.spent.followers, l.spent.runners, l.spent.lab} {
+			costs[i].values = append(costs[i].values, d.Seconds()*1000/float64(l.count))
+		}
+	})
+	for _, f := range costs {
+		fmt.Fprintln(r.cfg.Out, f.row(r.cfg.Profile))
+	}
+	none := func(load) {}
+	take("configuration write of one client, p50", "ms", 5, 1, b.apiWrite, p50, none)
+	take("the same by a shell command each, 16 at a time", "1/s", 200, 16, b.shellWrite, rate, none)
+	take("the same by one shell command after the other, p50", "ms", 10, 1, b.shellWrite, p50, none)
 }
 
 // killNode kills the node process of the machine that holds the resource, and waits until a peer knows it, hears the

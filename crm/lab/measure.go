@@ -589,21 +589,13 @@ func (b *bench) cpu(m *machine, over time.Duration) (ours, all float64, err erro
 	if err != nil {
 		return 0, 0, err
 	}
-	read := func() (own, children float64, err error) {
+	read := func() (own, children time.Duration, err error) {
 		for _, pid := range h.daemon(false) {
-			data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+			mine, waited, err := processorTime(pid)
 			if err != nil {
 				return 0, 0, err
 			}
-			// The name in brackets may have spaces; the fields after it are counted from 3.
-			f := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
-			var t [4]float64
-			for i := range t {
-				if t[i], err = strconv.ParseFloat(f[11+i], 64); err != nil {
-					return 0, 0, err
-				}
-			}
-			own, children = own+t[0]+t[1], children+t[2]+t[3]
+			own, children = own+mine, children+waited
 		}
 		return own, children, nil
 	}
@@ -614,17 +606,90 @@ func (b *bench) cpu(m *machine, over time.Duration) (ours, all float64, err erro
 	began := time.Now()
 	time.Sleep(over)
 	own2, children2, err := read()
-	const hertz = 100 // clock ticks of /proc, the same on all Linux machines
-	share := 100 / hertz / time.Since(began).Seconds()
-	return (own2 - own) * share, (own2 - own + children2 - children) * share, err
+	share := 100 / time.Since(began).Seconds()
+	return (own2 - own).Seconds() * share, (own2 - own + children2 - children).Seconds() * share, err
 }
 
-// writes has clients at the leader write for a while: how many writes a second were acknowledged, and the median
-// of their times.
-func (b *bench) writes(clients int, over time.Duration, one func(m *machine, key, value string) error) (rate float64, p50 time.Duration, err error) {
-	l, err := b.leader(b.ctx)
+// processorTime is the user and system time of a process and of its children that have ended, in steps of 10 ms.
+func processorTime(pid int) (own, children time.Duration, err error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, 0, err
+	}
+	// The name in brackets may have spaces; the fields after it are counted from 3.
+	f := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
+	var t [4]time.Duration
+	for i := range t {
+		n, err := strconv.ParseInt(f[11+i], 10, 64)
+		if err != nil {
+			return 0, 0, err
+		}
+		const hertz = 100 // clock ticks of /proc, the same on all Linux machines
+		t[i] = time.Duration(n) * time.Second / hertz
+	}
+	return t[0] + t[1], t[2] + t[3], nil
+}
+
+// spent is processor time by kind of process. What agents took is not in it.
+type spent struct {
+	leader, followers, runners time.Duration // of node processes and of their runners
+	lab                        time.Duration // of the clients, and of the switch, which is in their process
+}
+
+func (s spent) all() time.Duration { return s.leader + s.followers + s.runners + s.lab }
+
+func (s spent) minus(o spent) spent {
+	return spent{s.leader - o.leader, s.followers - o.followers, s.runners - o.runners, s.lab - o.lab}
+}
+
+// spent is what all processes have taken until now. The processes must be the same from one call to the next.
+func (b *bench) spent(leader *machine) (s spent, err error) {
+	for _, m := range b.nodes {
+		h, err := m.powered()
+		if err != nil {
+			return s, err
+		}
+		node := h.daemon(true)
+		for _, pid := range h.daemon(false) {
+			own, _, err := processorTime(pid)
+			switch {
+			case err != nil:
+				return s, err
+			case !slices.Contains(node, pid):
+				s.runners += own
+			case m == leader:
+				s.leader += own
+			default:
+				s.followers += own
+			}
+		}
+	}
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return s, fmt.Errorf("processor time of the lab: %w", err)
+	}
+	s.lab = time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	return s, nil
+}
+
+// load is what came of clients that write for a while.
+type load struct {
+	count int
+	took  time.Duration
+	p50   time.Duration
+	spent spent
+}
+
+// writes has clients at the leader write for a while: how many writes were acknowledged, the median of their times,
+// and what they cost.
+func (b *bench) writes(clients int, over time.Duration, one func(m *machine, key, value string) error) (out load, err error) {
+	l, err := b.leader(b.ctx)
+	if err != nil {
+		return out, err
+	}
+	before, err := b.spent(l)
+	if err != nil {
+		return out, err
 	}
 	var group sync.WaitGroup
 	var mu sync.Mutex
@@ -650,11 +715,13 @@ func (b *bench) writes(clients int, over time.Duration, one func(m *machine, key
 		})
 	}
 	group.Wait()
-	if failed != nil || len(times) == 0 {
-		return 0, 0, failed
+	took := time.Since(began)
+	after, err := b.spent(l)
+	if err = errors.Join(failed, err); err != nil || len(times) == 0 {
+		return out, err
 	}
 	slices.Sort(times)
-	return float64(len(times)) / time.Since(began).Seconds(), times[len(times)/2], nil
+	return load{count: len(times), took: took, p50: times[len(times)/2], spent: after.minus(before)}, nil
 }
 
 // apiWrite is one write through the API: a role of the document, which nothing depends on.
