@@ -19,8 +19,12 @@ var ErrGone = errors.New("the runner is gone")
 // ErrFull answers requests that find the queue to the runner full.
 var ErrFull = errors.New("too many requests wait for the runner")
 
-// clientQueue bounds messages waiting to be written.
-const clientQueue = 4096
+const (
+	// clientQueue bounds messages waiting to be written.
+	clientQueue = 4096
+	// writeBatch is the size in bytes from which on no more messages join one write.
+	writeBatch = 64 << 10
+)
 
 // Descriptor is the number under which the node process inherits its end of the socket pair; the listening
 // API socket, if there is one, is the next.
@@ -105,6 +109,7 @@ func (c *Client) Run(parent context.Context) error {
 	writer.Go(func() { c.write(ctx) })
 	in := bufio.NewReader(c.conn)
 	var runs []RunInfo
+	in := bufio.NewReader(c.conn)
 	for more := true; more; {
 		m, err := readMessage(in)
 		if err == nil {
@@ -156,17 +161,36 @@ func (c *Client) write(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case m := <-c.out:
-			frame, err := encode(m)
+			frames, err := c.gather(m)
 			if err == nil {
 				err = c.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
 			}
 			if err == nil {
-				_, err = c.conn.Write(frame)
+				_, err = c.conn.Write(frames)
 			}
 			if err != nil {
 				c.conn.Close() // ends Run
 				return
 			}
+		}
+	}
+}
+
+// gather encodes a message and those that wait behind it, up to writeBatch, to be written at once.
+func (c *Client) gather(m Message) (frames []byte, err error) {
+	for {
+		frame, err := encode(m)
+		if err != nil {
+			return nil, err
+		}
+		frames = append(frames, frame...)
+		if len(frames) >= writeBatch {
+			return frames, nil
+		}
+		select {
+		case m = <-c.out:
+		default:
+			return frames, nil
 		}
 	}
 }
@@ -230,8 +254,8 @@ func (c *Client) Audit(ctx context.Context, event string, data map[string]any, d
 	return *m.Head, nil
 }
 
-// Note asks for a record and does not wait for it. What the audit log refuses goes unseen, so the record must be
-// of a form that it takes.
+// Note asks for a record, which is not answered. What the audit log refuses is in the runner's log alone, so the record must
+// be of a form that it takes.
 func (c *Client) Note(event string, data map[string]any) error {
 	return c.send(Message{Kind: KindAudit, Record: &Record{Event: event, Data: data}})
 }

@@ -41,7 +41,7 @@ const (
 	KindAck      Kind = 4  // node: ID; the result is recorded and need not be kept
 	KindMetadata Kind = 5  // node: Seq, Ref
 	KindList     Kind = 6  // node: Seq, Class
-	KindAudit    Kind = 7  // node: Seq, Record, Durable
+	KindAudit    Kind = 7  // node: Seq, Record, Durable; without Seq it is not answered
 	KindResult   Kind = 8  // runner: Result
 	KindAnswer   Kind = 9  // runner: Seq, and Data, Refs or Head, or Error
 	KindHead     Kind = 10 // node: Seq; the newest audit record that is on disk

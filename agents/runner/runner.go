@@ -475,7 +475,7 @@ func (r *Runner) query(l *link, m Message) error {
 }
 
 // audit writes a record of the node process. The order of records is that of the messages; only waiting for
-// the disk happens beside.
+// the disk happens beside. A record without a number is not answered.
 func (r *Runner) audit(l *link, m Message) error {
 	if m.Record == nil {
 		return fmt.Errorf("audit without record: %w", ErrProtocol)
@@ -492,6 +492,12 @@ func (r *Runner) audit(l *link, m Message) error {
 			}
 		}
 		head, err = r.cfg.Audit.Append(event, data, false)
+	}
+	if m.Seq == 0 {
+		if err != nil {
+			r.log.Error("no audit record of the node process", "event", agents.CleanLine(m.Record.Event, 64), "error", err)
+		}
+		return nil
 	}
 	reply := func() {
 		answer := Message{Kind: KindAnswer, Seq: m.Seq, Head: &Head{head.Node, head.Seq, head.Hash}}
