@@ -117,6 +117,17 @@ func unmoved(after []string, before map[string]int) map[string]bool {
 // an error and no document. Whether the result makes sense is a matter of Check.
 func Apply(doc *Document, changes []Change) (*Document, error) {
 	out := *doc
+	if places, ok := replaced(&doc.Config, changes); ok {
+		for i := range changes {
+			s := sectionOf(changes[i].Kind)
+			if err := checkObject(*s, &changes[i]); err != nil {
+				return nil, err
+			}
+			o := changes[i].Object.Clone()
+			s.swap(&out.Config, places[i], &o)
+		}
+		return &out, nil
+	}
 	byKind := make(map[string][]*Change)
 	for i := range changes {
 		c := &changes[i]

@@ -10,7 +10,7 @@ import (
 	"github.com/quorate/quorate/crm/rule"
 )
 
-// maxCheckProblems bounds the problems of one Check: nobody reads more at once.
+// maxCheckProblems bounds the warnings of one Check, and its errors: nobody reads more at once.
 const maxCheckProblems = 500
 
 // Check returns what is wrong with the configuration of doc, each problem once, with where it is and what
@@ -25,6 +25,15 @@ func Check(doc *Document) []Problem {
 	k.index()
 	k.ids()
 	k.references()
+	k.objects()
+	k.orderCycles()
+	k.placements()
+	k.fencing()
+	return k.problems
+}
+
+// objects checks what can be said of each object alone, or of objects of its kind.
+func (k *checker) objects() {
 	k.nodes()
 	for _, r := range k.c.Resources {
 		k.resource(r, nil, 0)
@@ -36,10 +45,6 @@ func Check(doc *Document) []Problem {
 	k.properties()
 	k.defaults()
 	k.others()
-	k.orderCycles()
-	k.placements()
-	k.fencing()
-	return k.problems
 }
 
 // PropertiesPlace is where problems of cluster properties are.
@@ -49,6 +54,7 @@ type checker struct {
 	doc      *Document
 	c        *Configuration
 	problems []Problem
+	count    [2]int // of problems, by severity
 
 	resources map[string]*Resource // every level, templates too; the first of an id
 	parents   map[string]*Resource // by id of the member
@@ -59,7 +65,8 @@ type checker struct {
 }
 
 func (k *checker) add(severity Severity, pos Pos, where, text, hint string) {
-	if len(k.problems) < maxCheckProblems {
+	if k.count[severity] < maxCheckProblems {
+		k.count[severity]++
 		k.problems = append(k.problems, Problem{Severity: severity, Pos: pos, Where: where, Text: text, Hint: hint})
 	}
 }
@@ -389,8 +396,10 @@ func (k *checker) sets(where string, list []AttributeSet, option func(string) *O
 				continue
 			}
 			if err := o.Check(p.Value); err != nil && !strings.EqualFold(p.Value, "#default") {
-				if k.warn(pos, where, "until then the default counts", "%v", err); len(k.problems) < maxCheckProblems {
-					k.problems[len(k.problems)-1].Option = p.Name
+				before := len(k.problems)
+				k.warn(pos, where, "until then the default counts", "%v", err)
+				if len(k.problems) > before { // else there are too many
+					k.problems[before].Option = p.Name
 				}
 			}
 		}

@@ -2,6 +2,7 @@ package cib
 
 import (
 	"reflect"
+	"slices"
 	"strconv"
 )
 
@@ -184,6 +185,35 @@ type section struct {
 	get  func(c *Configuration) []Object
 	put  func(c *Configuration, list []Object) // all of which has accepts
 	has  func(o *Object) bool                  // the object is of this kind
+
+	// count, at and swap are get and put for one object in its place; nil where the kind has one object at most. swap gives
+	// the configuration a list of its own.
+	count func(c *Configuration) int
+	at    func(c *Configuration, i int) Object
+	swap  func(c *Configuration, i int, o *Object)
+}
+
+// place finds the object that has the id without being numbered; -1 = none.
+func (s *section) place(c *Configuration, id string) int {
+	if s.count == nil || id == "" || numbered(id) {
+		return -1
+	}
+	for i := range s.count(c) {
+		if o := s.at(c, i); o.ID() == id {
+			return i
+		}
+	}
+	return -1
+}
+
+// sectionOf gives the section of a kind; nil = there is no such kind.
+func sectionOf(kind string) *section {
+	for i := range sections {
+		if sections[i].kind == kind {
+			return &sections[i]
+		}
+	}
+	return nil
 }
 
 // listSection makes a section of one of the configuration's lists of values.
@@ -205,6 +235,16 @@ func listSection[T any](kind string, list func(c *Configuration) *[]T, field fun
 				out = append(out, **field(&objects[i]))
 			}
 			*list(c) = out
+		},
+		count: func(c *Configuration) int { return len(*list(c)) },
+		at: func(c *Configuration, i int) (o Object) {
+			*field(&o) = &(*list(c))[i]
+			return o
+		},
+		swap: func(c *Configuration, i int, o *Object) {
+			values := slices.Clone(*list(c))
+			values[i] = **field(o)
+			*list(c) = values
 		},
 	}
 }
@@ -244,6 +284,12 @@ var sections = []section{
 			for i := range list {
 				c.Resources = append(c.Resources, list[i].Resource)
 			}
+		},
+		count: func(c *Configuration) int { return len(c.Resources) },
+		at:    func(c *Configuration, i int) Object { return Object{Resource: c.Resources[i]} },
+		swap: func(c *Configuration, i int, o *Object) {
+			c.Resources = slices.Clone(c.Resources)
+			c.Resources[i] = o.Resource
 		},
 	},
 	listSection(KindConstraint, func(c *Configuration) *[]Constraint { return &c.Constraints }, func(o *Object) **Constraint { return &o.Constraint }),
@@ -292,16 +338,40 @@ func Objects(c *Configuration, visit func(kind, id string, o Object)) {
 
 // FindObject returns the object of a kind and id as Objects names them; ok is false where there is none.
 func FindObject(c *Configuration, kind, id string) (o Object, ok bool) {
-	for _, s := range sections {
-		if s.kind != kind {
-			continue
-		}
-		list := s.get(c)
-		for i, have := range objectIDs(kind, list) {
-			if have == id {
-				return list[i], true
-			}
+	s := sectionOf(kind)
+	if s == nil {
+		return Object{}, false
+	}
+	if i := s.place(c, id); i >= 0 {
+		return s.at(c, i), true
+	}
+	list := s.get(c)
+	for i, have := range objectIDs(kind, list) {
+		if have == id {
+			return list[i], true
 		}
 	}
 	return Object{}, false
+}
+
+// replaced gives, for changes that only put new values in the place of objects, the object that each replaces; ok is
+// false when they do anything else, or when it is cheaper to look at whole lists.
+func replaced(c *Configuration, changes []Change) (places []int, ok bool) {
+	const few = 8
+	if len(changes) > few {
+		return nil, false
+	}
+	for i := range changes {
+		x := &changes[i]
+		s := sectionOf(x.Kind)
+		if s == nil || x.Object == nil || x.Place != PlaceKeep || slices.ContainsFunc(changes[:i], func(y Change) bool { return y.Kind == x.Kind && y.ID == x.ID }) {
+			return nil, false
+		}
+		at := s.place(c, x.ID)
+		if at < 0 {
+			return nil, false
+		}
+		places = append(places, at)
+	}
+	return places, true
 }

@@ -10,6 +10,13 @@ import (
 // objects. doc is the document before, and is not changed.
 func Undo(doc *Document, changes []Change) ([]Change, error) {
 	var out []Change
+	if places, ok := replaced(&doc.Config, changes); ok {
+		for i := range changes {
+			o := sectionOf(changes[i].Kind).at(&doc.Config, places[i]).Clone()
+			out = append(out, Change{Kind: changes[i].Kind, ID: changes[i].ID, Object: &o})
+		}
+		return out, nil
+	}
 	for _, s := range sections {
 		mine := slices.DeleteFunc(slices.Clone(changes), func(c Change) bool { return c.Kind != s.kind })
 		if len(mine) == 0 {

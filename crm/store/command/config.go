@@ -47,25 +47,14 @@ func (n *State) config(e *Entry, out *Outcome) error {
 			return fmt.Errorf("node %s is a member of the cluster: remove it with \"crm cluster remove %s\"", m.Name, m.Name)
 		}
 	}
-	if err := checkDocument(doc); err != nil {
-		return err
+	if p := cib.ChangeError(n.Document, doc, c.Changes); p != nil {
+		return fmt.Errorf("%s", p.String())
 	}
 	n.Document = doc
 	n.numberLinks()
 	n.touch(keys...)
 	out.ConfigChanged = true
 	out.MembersChanged = slices.ContainsFunc(c.Changes, func(c cib.Change) bool { return c.Kind == cib.KindNode || c.Kind == cib.KindCluster })
-	return nil
-}
-
-// checkDocument returns the first error of a configuration.
-func checkDocument(doc *cib.Document) error {
-	problems := cib.Check(doc)
-	for i := range problems {
-		if problems[i].Severity == cib.Error {
-			return fmt.Errorf("%s", problems[i].String())
-		}
-	}
 	return nil
 }
 

@@ -21,8 +21,8 @@ func (n *State) bootstrap(b *Bootstrap, out *Outcome) error {
 	if b.Config != nil {
 		d := *b.Config
 		d.Status = cib.Status{}
-		if err := checkDocument(&d); err != nil {
-			return fmt.Errorf("initial configuration: %w", err)
+		if p := cib.FirstError(&d); p != nil {
+			return fmt.Errorf("initial configuration: %s", p)
 		}
 		n.Document = &d
 	}
