@@ -244,6 +244,9 @@ func (p *process) output(o Output) {
 		})
 	}
 	for _, m := range o.Messages {
+		if int(m.GetTo()) > len(h.nodes) {
+			continue // a raft member that is no node of the test
+		}
 		to, m := h.nodes[m.GetTo()-1], proto.CloneOf(m)
 		h.to(to, func() {
 			now, wall := h.clock()

@@ -445,7 +445,7 @@ func (n *Node) replicate() bool {
 		progress = true
 	}
 	n.out.Replies = append(n.out.Replies, n.con.read(out.Reads)...)
-	if n.con.fresh && !n.votes.seenAll {
+	if n.con.fresh && !n.votes.seenAll || n.votes.unsettled != n.con.rep.Reconfigures() {
 		n.votes.update()
 	}
 	kinds, lost := n.con.dropped(out.Dropped)

@@ -31,6 +31,8 @@ func (n *Node) Waits() string {
 	switch {
 	case !slices.Contains(v.conf.Voters, n.cfg.RaftID):
 		return fmt.Sprintf("this node does not vote and hears no leader: it waits for %s; %s", away, advice)
+	case d.Reason == quorum.Waiting && v.unsettled:
+		return fmt.Sprintf("waiting for %s (the voters were being changed, and this node does not know whether they were: the others may have gone on without it); %s", away, advice)
 	case d.Reason == quorum.Waiting:
 		return fmt.Sprintf("waiting for %s (wait-for-all: this node has not been together with it since it started, so its state may be old); %s", away, advice)
 	case d.Reason == quorum.Split && v.order != nil && v.order.pending != nil:
@@ -66,7 +68,7 @@ func (n *Node) Recover(now membership.Instant, wall time.Time, dead []string, ac
 		return false, err
 	}
 	gone := len(v.away())
-	remove = !v.seenAll || gone >= quorum.Needed(len(v.conf.Voters))
+	remove = !v.missesNothing() || gone >= quorum.Needed(len(v.conf.Voters))
 	if err := n.con.rep.Survive(now); err != nil {
 		return false, err
 	}

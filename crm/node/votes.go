@@ -21,15 +21,18 @@ type votes struct {
 	decision quorum.Decision
 	conf     replica.ConfState // as of the last update
 
-	// seenAll: under the present configuration this process was caught up with the leader while all voters were
+	// seenAll: under the configuration of conf this process was caught up with the leader while all voters were
 	// there. Until then its log may lack what a former survivor has committed.
 	seenAll bool
-	fenced  map[membership.RaftID]proof
-	order   *order
-	retryAt membership.Instant // for the next order after one that failed
-	trouble string             // why the last order came to nothing
-	taking  bool               // the replica is becoming the only voter
-	goBy    membership.Instant // when this node leaves without having given up its vote
+	// unsettled: a change of the voters is in the log and not applied. The others may have applied it and gone on without
+	// this node, so that seenAll is worth nothing until the outcome is known.
+	unsettled bool
+	fenced    map[membership.RaftID]proof
+	order     *order
+	retryAt   membership.Instant // for the next order after one that failed
+	trouble   string             // why the last order came to nothing
+	taking    bool               // the replica is becoming the only voter
+	goBy      membership.Instant // when this node leaves without having given up its vote
 }
 
 // proof says that a voter was switched off.
@@ -64,7 +67,11 @@ func (v *votes) init(n *Node) {
 
 // update works the decision out again. It is called whenever a voter, or what is known of one, has changed.
 func (v *votes) update() {
-	v.conf = v.n.con.rep.Members()
+	now := v.n.con.rep.Members()
+	if !slices.Equal(now.Voters, v.conf.Voters) || !slices.Equal(now.Outgoing, v.conf.Outgoing) {
+		v.forget()
+	}
+	v.conf, v.unsettled = now, v.n.con.rep.Reconfigures()
 	conf := &v.conf
 	in := quorum.Input{Self: v.n.cfg.RaftID}
 	all := true
@@ -78,8 +85,8 @@ func (v *votes) update() {
 			in.Fenced = append(in.Fenced, id)
 		}
 	}
-	v.seenAll = v.seenAll || all && v.n.con.fresh && slices.Contains(conf.Voters, in.Self)
-	in.SeenAll = v.seenAll
+	v.seenAll = v.seenAll || all && !v.unsettled && v.n.con.fresh && slices.Contains(conf.Voters, in.Self)
+	in.SeenAll = v.missesNothing()
 	was := v.decision.Reason
 	v.decision = quorum.Decide(quorum.Config{Voters: conf.Voters}, in)
 	if len(conf.Outgoing) > 0 && v.decision.Quorate {
@@ -101,13 +108,21 @@ func (v *votes) update() {
 // majority reports whether this node and the voters that are there are more than half of the voters.
 func (v *votes) majority() bool { return v.decision.Reason == quorum.Majority }
 
-// reconfigured tells that the voters are others. What was seen under the former configuration proves nothing for the
-// present one: entries may have been committed by voters that are gone. Only who was the whole itself misses none.
+// missesNothing reports whether all that was ever committed is in this node's log, as long as nothing more can be committed
+// without it.
+func (v *votes) missesNothing() bool { return v.seenAll && !v.unsettled }
+
+// reconfigured tells that the voters are others, or were in between.
 func (v *votes) reconfigured() {
-	sole := len(v.conf.Voters) == 1 && v.conf.Voters[0] == v.n.cfg.RaftID && len(v.conf.Outgoing) == 0
-	v.seenAll = sole
-	v.n.con.stale()
+	v.forget()
 	v.update()
+}
+
+// forget takes back what was seen under the configuration of conf. It proves nothing for another one: entries may
+// have been committed by voters that are gone. Only who was the whole itself misses none.
+func (v *votes) forget() {
+	v.seenAll = len(v.conf.Voters) == 1 && v.conf.Voters[0] == v.n.cfg.RaftID && len(v.conf.Outgoing) == 0
+	v.n.con.stale()
 }
 
 // unheard drops what is known of a voter that is there again, or as another process.

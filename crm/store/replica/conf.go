@@ -97,7 +97,7 @@ func (r *Replica) ProposeConfChange(now membership.Instant, id RequestID, change
 		if err != nil {
 			return fmt.Errorf("propose change of members: %w", err)
 		}
-		r.flush()
+		r.flush(true)
 		m := &raftpb.Message{Type: raftpb.MsgProp.Enum(), From: new(uint64(r.cfg.ID)),
 			Entries: []*raftpb.Entry{{Type: raftpb.EntryConfChangeV2.Enum(), Data: b}}}
 		if err := r.rn.Step(m); errors.Is(err, raft.ErrProposalDropped) {
@@ -216,7 +216,42 @@ func (r *Replica) applyConf(cc *raftpb.ConfChangeV2, out *Entry) error {
 	return nil
 }
 
-// Members gives the configuration as of the last applied entry.
+// ahead notes which entries that are appended to the log change the voters; they replace entries from the index of the first on.
+func (r *Replica) ahead(ents []*raftpb.Entry) {
+	r.notAhead(ents[0].GetIndex())
+	for _, e := range ents {
+		if e.GetType() != raftpb.EntryNormal && r.changesVoters(e) {
+			r.confAhead = append(r.confAhead, e.GetIndex())
+		}
+	}
+}
+
+// notAhead forgets the changes of the voters from an index on: the log does not have them any more.
+func (r *Replica) notAhead(from uint64) {
+	r.confAhead = slices.DeleteFunc(r.confAhead, func(index uint64) bool { return index >= from })
+}
+
+// changesVoters reports whether an entry may give other voters than there are now. What cannot be said counts as yes.
+func (r *Replica) changesVoters(e *raftpb.Entry) bool {
+	cc, err := parseConfChange(e)
+	if err != nil {
+		return true
+	}
+	after, err := nextConf(r.conf, cc)
+	return err != nil || len(r.confAhead) > 0 || !slices.Equal(after.GetVoters(), r.conf.GetVoters()) || !slices.Equal(after.GetVotersOutgoing(), r.conf.GetVotersOutgoing())
+}
+
+// Reconfigures reports whether a change of the voters is in the log, is not applied here, and may have been applied by others. They
+// may have committed entries since by the votes that it gives, so that Members does not say whose votes count. What the leader
+// does not know to be committed nobody has applied.
+func (r *Replica) Reconfigures() bool {
+	if len(r.confAhead) == 0 {
+		return false
+	}
+	return r.role.State != Leader || r.confAhead[0] <= r.rn.BasicStatus().GetCommit()
+}
+
+// Members gives the configuration as of the last applied entry; see Reconfigures.
 func (r *Replica) Members() ConfState {
 	return ConfState{
 		Voters: raftIDs(r.conf.GetVoters()), Outgoing: raftIDs(r.conf.GetVotersOutgoing()),
@@ -281,6 +316,7 @@ func (r *Replica) survivorSave() (*Save, error) {
 		s.Snapshot = &raftpb.Snapshot{Data: s.Snapshot.GetData(), Metadata: s.Snapshot.GetMetadata()}
 	}
 	r.queue, r.must, r.waiting, r.saved, r.outbox = Save{}, false, nil, nil, nil
+	r.notAhead(r.durable.last + 1)
 	r.savedApply, r.saving, r.surviving = r.applied, true, surviveSaved
 	r.pending.term, r.pending.last = s.HardState.GetTerm(), r.durable.last
 	r.queued.term, r.queued.vote, r.queued.last = s.HardState.GetTerm(), 0, r.durable.last

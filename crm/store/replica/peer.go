@@ -67,7 +67,9 @@ func (r *Replica) ObservePeer(id membership.RaftID, term, last uint64) error {
 		return err
 	}
 	delete(r.refused, id)
-	r.mark(id, term, last, 0)
+	// The index is not noted. The end of the log may be of an earlier leader than that of the term, who takes it back
+	// without a new term; only what the peer confirms is the log of its term.
+	r.mark(id, term, 0, 0)
 	return nil
 }
 

@@ -256,6 +256,7 @@ const (
 	maxAttempts  = 8   // campaigns after one LeaderLost; then raft's own timeout takes over
 	maxMarks     = 256 // peers remembered; members come first
 	batchEntries = 1024
+	maxApplied   = 4 << 20 // bytes of entries that one Output gives to be applied
 )
 
 type request struct {
@@ -300,6 +301,7 @@ type Replica struct {
 	applied     uint64
 	conf        *raftpb.ConfState
 	confChanged bool
+	confAhead   []uint64 // changes of the voters that are in the log and not applied, rising
 	savedApply  uint64
 	replay      uint64 // next stored entry to be given out again, up to replayTo
 	replayTo    uint64
@@ -380,6 +382,14 @@ func New(cfg Config) (*Replica, error) {
 	r.durable.term, r.durable.last = hs.GetTerm(), last
 	r.pending = r.durable
 	r.queued.term, r.queued.vote, r.queued.last = hs.GetTerm(), hs.GetVote(), last
+	for next := r.applied + 1; next <= last; {
+		ents, err := cfg.Storage.Entries(next, last+1, maxApplied)
+		if err != nil {
+			return nil, fmt.Errorf("replica: entry %d: %w", next, err)
+		}
+		r.ahead(ents)
+		next += uint64(len(ents))
+	}
 	err = r.guard("start", r.startRaft)
 	if err != nil {
 		return nil, err
@@ -394,7 +404,7 @@ func (r *Replica) startRaft() (err error) {
 	r.rn, err = raft.NewRawNode(&raft.Config{
 		ID: uint64(cfg.ID), ElectionTick: cfg.ElectionTicks, HeartbeatTick: cfg.HeartbeatTicks,
 		Storage: raftStorage{r}, Applied: r.applied, AsyncStorageWrites: true,
-		MaxSizePerMsg: cfg.MaxMessageBytes, MaxCommittedSizePerReady: 4 << 20,
+		MaxSizePerMsg: cfg.MaxMessageBytes, MaxCommittedSizePerReady: maxApplied,
 		MaxUncommittedEntriesSize: cfg.MaxUncommittedBytes,
 		MaxInflightMsgs:           cfg.MaxInflightMessages, MaxInflightBytes: cfg.MaxInflightBytes,
 		CheckQuorum: true, PreVote: true, ReadOnlyOption: raft.ReadOnlySafe, StepDownOnRemoval: true,
@@ -763,7 +773,7 @@ func (r *Replica) TransferLeader(now membership.Instant, to membership.RaftID) e
 		if to == r.cfg.ID || !slices.Contains(r.conf.GetVoters(), uint64(to)) {
 			return fmt.Errorf("transfer leadership to %d: it must be another voter", to)
 		}
-		r.flush()
+		r.flush(true)
 		r.rn.TransferLeader(uint64(to))
 		r.refresh()
 		return nil
@@ -829,7 +839,7 @@ func unseal(b []byte) (RequestID, []byte, error) {
 }
 
 // Propose hands data to the leader, over the network if that is another node, to be committed. It comes back in Committed
-// with Own set, or in Dropped. Proposals between two Readys travel as one batch.
+// with Own set, or in Dropped. Proposals between two Readys travel as one batch, on the leader those during one save.
 func (r *Replica) Propose(now membership.Instant, id RequestID, data []byte) error {
 	return r.guard("propose", func() error {
 		r.advance(now)
@@ -873,9 +883,14 @@ func (r *Replica) Read(now membership.Instant, id RequestID) error {
 	})
 }
 
-// flush hands waiting proposals and reads to raft, as few batches.
-func (r *Replica) flush() {
-	for from := 0; from < len(r.proposals); {
+// gathers reports whether proposals wait for more of them. While the leader's disk is busy they do: what comes up during a save
+// goes to the followers in one message and to every disk in one save. Alone, each would cost the followers a message, a save
+// and an answer of its own, and gain nothing here.
+func (r *Replica) gathers() bool { return r.saving && r.role.State == Leader }
+
+// flush hands waiting proposals and reads to raft, as few batches; all of them, or without proposals that gather.
+func (r *Replica) flush(all bool) {
+	for from := 0; from < len(r.proposals) && (all || !r.gathers()); {
 		if r.proposals[from].sent {
 			from++
 			continue
@@ -979,7 +994,7 @@ func (r *Replica) HasReady() bool {
 		return true
 	}
 	for _, q := range r.proposals {
-		if !q.sent {
+		if !q.sent && !r.gathers() {
 			return true
 		}
 	}
@@ -1016,7 +1031,7 @@ func (r *Replica) ready(out *Output) (err error) {
 	if r.replay <= r.replayTo {
 		// Entries that were applied before the restart come again first. Their changes of the members are in
 		// the configuration already.
-		ents, err := r.cfg.Storage.Entries(r.replay, r.replayTo+1, 4<<20)
+		ents, err := r.cfg.Storage.Entries(r.replay, r.replayTo+1, maxApplied)
 		if err != nil {
 			return fmt.Errorf("replica: replay entry %d: %w", r.replay, err)
 		}
@@ -1026,7 +1041,7 @@ func (r *Replica) ready(out *Output) (err error) {
 		r.replay += uint64(len(ents))
 		return nil
 	}
-	r.flush()
+	r.flush(false)
 	var apply []*raftpb.Message
 	if r.rn.HasReady() {
 		rd := r.rn.Ready()
@@ -1125,6 +1140,7 @@ func (r *Replica) enqueue(m *raftpb.Message) error {
 		// It covers all entries that wait, and a snapshot that was made here.
 		q.Snapshot, q.Install, q.Entries, q.CompactTo = s, true, nil, 0
 		r.queued.last = s.GetMetadata().GetIndex()
+		r.confAhead = nil
 		r.must = true
 	}
 	if ents := m.GetEntries(); len(ents) > 0 {
@@ -1134,6 +1150,7 @@ func (r *Replica) enqueue(m *raftpb.Message) error {
 			keep--
 		}
 		q.Entries = append(q.Entries[:keep:keep], ents...)
+		r.ahead(ents)
 		r.queued.last = ents[len(ents)-1].GetIndex()
 		r.must = true
 	}
@@ -1242,6 +1259,9 @@ func (r *Replica) apply(e *raftpb.Entry) Entry {
 	out, cc := decode(e)
 	r.applied = e.GetIndex()
 	r.snapBytes += uint64(len(e.GetData()))
+	if len(r.confAhead) > 0 && r.confAhead[0] <= r.applied {
+		r.confAhead = r.confAhead[1:]
+	}
 	if r.role.State == Leader && e.GetTerm() == r.role.Term {
 		r.acting = e.GetTerm()
 	}

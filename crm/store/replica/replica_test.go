@@ -307,11 +307,21 @@ func TestObservePeer(t *testing.T) {
 	c := newCluster(t, 1, nil)
 	n := c.add(1, true)
 	for _, tc := range []struct {
+		confirms   bool // with an answer to an append, else it shows what it has
 		term, last uint64
 		ok         bool
 	}{
-		{3, 10, true}, {3, 10, true}, {3, 9, false}, {2, 50, false}, {0, 0, false}, {3, 12, true}, {4, 5, true}, {4, 4, false}, {4, 5, true}, {9, 3, true},
+		{false, 3, 10, true}, {false, 3, 9, true}, // the end may be of an earlier leader
+		{true, 3, 10, true}, {false, 3, 10, true}, {false, 3, 9, false}, {false, 2, 50, false}, {false, 0, 0, false},
+		{false, 3, 12, true}, {false, 4, 5, true}, {false, 3, 50, false}, {false, 4, 4, true}, {true, 4, 5, true}, {false, 4, 4, false}, {false, 4, 5, true}, {false, 9, 3, true},
 	} {
+		if tc.confirms {
+			m := &raftpb.Message{Type: raftpb.MsgAppResp.Enum(), From: new(uint64(7)), To: new(uint64(1)), Term: &tc.term, Index: &tc.last}
+			if err := n.rep.Step(c.now, m); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
 		err := n.rep.ObservePeer(7, tc.term, tc.last)
 		if (err == nil) != tc.ok {
 			t.Errorf("ObservePeer(7, %d, %d) = %v, want accepted: %v", tc.term, tc.last, err, tc.ok)
