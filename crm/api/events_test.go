@@ -48,8 +48,8 @@ func TestDiff(t *testing.T) {
 		{"another fencing", func(s *command.State) { s.Fencing = []command.FencingRecord{record} }, func(s *command.State) {
 			s.Fencing = []command.FencingRecord{record, {Target: "alpha", Op: "off", Detail: "no device", Ended: 6}}
 		}, "fencing: off of alpha failed: no device"},
-		{"configuration", func(s *command.State) { s.Changes = []command.ChangeRecord{{Index: 1}} }, func(s *command.State) {
-			s.Changes = []command.ChangeRecord{{Index: 1}, {Index: 2, Actor: "root", Objects: []string{"resource web"}, Message: "why"}}
+		{"configuration", func(s *command.State) { s.Changes = []*command.ChangeRecord{{Index: 1}} }, func(s *command.State) {
+			s.Changes = []*command.ChangeRecord{{Index: 1}, {Index: 2, Actor: "root", Objects: []string{"resource web"}, Message: "why"}}
 		}, "config: root changed resource web why"},
 		{"ticket", nil, func(s *command.State) { s.Document.Status.Tickets = []cib.TicketState{{ID: "t", Granted: "true"}} }, "ticket: ticket t granted"},
 		{"ticket in standby", func(s *command.State) { s.Document.Status.Tickets = []cib.TicketState{{ID: "t", Granted: "true"}} }, func(s *command.State) {

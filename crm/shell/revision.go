@@ -16,7 +16,7 @@ import (
 )
 
 // changeRecords returns the changes of the configuration that the cluster remembers, oldest first.
-func (s *Shell) changeRecords(ctx context.Context) ([]command.ChangeRecord, error) {
+func (s *Shell) changeRecords(ctx context.Context) ([]*command.ChangeRecord, error) {
 	cl, err := s.live()
 	if err != nil {
 		return nil, err
@@ -47,7 +47,7 @@ func (s *Shell) cmdRevisions(c *call) error {
 	rows := [][]string{{"REVISION", "WHEN", "WHO", "NODE", "OBJECTS", "WHY"}}
 	gone := false
 	for i := len(list) - 1; i >= 0 && most > 0; i, most = i-1, most-1 {
-		ch := &list[i]
+		ch := list[i]
 		objects := strings.Join(ch.Objects, ", ")
 		const widest = 60
 		if len(objects) > widest {

@@ -3,6 +3,7 @@ package command
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -264,6 +265,9 @@ func DecodeState(data []byte) (*State, error) {
 	}
 	if s.Document == nil {
 		return nil, errors.New("decode cluster state: no document in it")
+	}
+	if slices.Contains(s.Changes, nil) {
+		return nil, errors.New("decode cluster state: a change record is empty")
 	}
 	return s, nil
 }

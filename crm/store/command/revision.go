@@ -12,7 +12,7 @@ const maxRecorded = 100
 
 // remember records a change of the configuration, with what takes it back. before is the document that it changed.
 func (n *State) remember(before *cib.Document, e *Entry) error {
-	rec := ChangeRecord{Index: n.Index, Time: e.Time, Actor: e.Actor, Origin: e.Origin}
+	rec := &ChangeRecord{Index: n.Index, Time: e.Time, Actor: e.Actor, Origin: e.Origin}
 	var changes []cib.Change
 	member := func(name, what string) {
 		changes = []cib.Change{{Kind: cib.KindNode, ID: name}}
@@ -54,12 +54,14 @@ func (n *State) remember(before *cib.Document, e *Entry) error {
 	return nil
 }
 
-// boundUndo drops the oldest contents beyond maxUndo bytes. The list is the caller's own.
-func boundUndo(list []ChangeRecord) []ChangeRecord {
+// boundUndo drops the oldest contents beyond maxUndo bytes. The list is the caller's own, the records are not.
+func boundUndo(list []*ChangeRecord) []*ChangeRecord {
 	total := 0
 	for i := len(list) - 1; i >= 0; i-- {
-		if total += len(list[i].Undo); total > maxUndo {
-			list[i].Undo = nil
+		if total += len(list[i].Undo); total > maxUndo && list[i].Undo != nil {
+			bare := *list[i]
+			bare.Undo = nil
+			list[i] = &bare
 			total = maxUndo // what is older is of no use without this one
 		}
 	}
@@ -68,7 +70,7 @@ func boundUndo(list []ChangeRecord) []ChangeRecord {
 
 // kept reports whether the configuration after change i is known: all newer changes can be taken back.
 func (s *State) kept(i int) bool {
-	return !slices.ContainsFunc(s.Changes[i+1:], func(c ChangeRecord) bool { return len(c.Undo) == 0 })
+	return !slices.ContainsFunc(s.Changes[i+1:], func(c *ChangeRecord) bool { return len(c.Undo) == 0 })
 }
 
 // RevisionError says that there is no configuration of a revision.
@@ -92,7 +94,7 @@ func (e *RevisionError) Error() string {
 // At returns the configuration as it was right after the change with that index, without a status. An unknown
 // revision gives a *RevisionError.
 func (s *State) At(revision uint64) (*cib.Document, error) {
-	at := slices.IndexFunc(s.Changes, func(c ChangeRecord) bool { return c.Index == revision })
+	at := slices.IndexFunc(s.Changes, func(c *ChangeRecord) bool { return c.Index == revision })
 	if at < 0 || !s.kept(at) {
 		e := &RevisionError{Revision: revision, Known: at >= 0}
 		for i := len(s.Changes) - 1; i >= 0 && s.kept(i); i-- {

@@ -63,7 +63,7 @@ type State struct {
 	// object, by cib object key. An object without an entry was there from the start (revision 0).
 	Revision uint64            `cbor:"12,keyasint"`
 	Objects  map[string]uint64 `cbor:"13,keyasint,omitempty"`
-	Changes  []ChangeRecord    `cbor:"14,keyasint,omitempty"` // oldest first
+	Changes  []*ChangeRecord   `cbor:"14,keyasint,omitempty"` // oldest first
 
 	Transition uint64          `cbor:"15,keyasint"`           // number of the newest transition
 	Pending    []Pending       `cbor:"16,keyasint,omitempty"` // in order of dispatch

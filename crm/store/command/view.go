@@ -62,10 +62,11 @@ func (s *State) Public() *State {
 	p.Changes = slices.Clone(s.Changes)
 	kept := true
 	for i := len(p.Changes) - 1; i >= 0; i-- {
-		c := &p.Changes[i]
+		c := *p.Changes[i]
 		c.Kept = kept
 		kept = kept && len(c.Undo) > 0
 		c.Undo = nil
+		p.Changes[i] = &c
 	}
 	p.Secrets = make([]Secret, len(s.Secrets))
 	for i, sec := range s.Secrets {
