@@ -109,7 +109,6 @@ func (c *Client) Run(parent context.Context) error {
 	writer.Go(func() { c.write(ctx) })
 	in := bufio.NewReader(c.conn)
 	var runs []RunInfo
-	in := bufio.NewReader(c.conn)
 	for more := true; more; {
 		m, err := readMessage(in)
 		if err == nil {
