@@ -266,7 +266,7 @@ func (l *Leader) Tick(now time.Duration, wall time.Time, free bool) {
 		}
 	}
 	// A transition that has run out is checked: the policy must have nothing more to do.
-	if !l.dirty && !l.configured && l.asked == nil && l.progress != nil && l.progress.InFlight() == 0 && l.state.StatusRevision > l.decided && !l.moves() {
+	if !l.dirty && !l.configured && l.asked == nil && l.progress != nil && l.progress.InFlight() == 0 && l.state.StatusRevision > l.decided && !moves(l.progress) {
 		l.dirty = true
 	}
 	if l.dirty && l.asked == nil && free {
@@ -278,10 +278,10 @@ func (l *Leader) Tick(now time.Duration, wall time.Time, free bool) {
 // nextConfig is when a change of the configuration alone is reason enough for a decision.
 func (l *Leader) nextConfig() time.Duration { return l.decidedAt + max(configPause, l.took) }
 
-// moves reports whether the present transition can start something.
-func (l *Leader) moves() bool {
+// moves reports whether a transition can start something.
+func moves(p *transition.Progress) bool {
 	can := false
-	l.progress.Pass(func(*transition.Action, int) transition.Outcome {
+	p.Pass(func(*transition.Action, int) transition.Outcome {
 		can = true
 		return transition.Deferred
 	})
@@ -460,7 +460,7 @@ func (l *Leader) Decided(a *Answer, now time.Duration) {
 // replace makes the answer the present transition. What runs already and is still wanted stays valid; notifications of
 // the highest priority of the old one still go out.
 func (l *Leader) replace(q *Question, a *Answer, number uint64, finished []command.Finished) {
-	if l.progress != nil && l.progress.Left() > 0 && len(l.inFlight) > 0 {
+	if l.progress != nil && l.progress.Left() > 0 {
 		l.progress.Abort()
 		l.tails = append(l.tails, &tail{l.graph, l.progress, l.transition, l.inFlight})
 	}
@@ -475,7 +475,8 @@ func (l *Leader) replace(q *Question, a *Answer, number uint64, finished []comma
 	l.adopt(slices.DeleteFunc(slices.Clone(l.state.Pending), func(p command.Pending) bool { // what tails have begun since
 		return slices.ContainsFunc(q.State.Pending, func(o command.Pending) bool { return o.ID == p.ID })
 	}))
-	l.tails = slices.DeleteFunc(l.tails, func(t *tail) bool { return len(t.inFlight) == 0 })
+	// A change that came with the last result must not lose the notifications that follow it.
+	l.tails = slices.DeleteFunc(l.tails, func(t *tail) bool { return len(t.inFlight) == 0 && !moves(t.progress) })
 	for i := range finished {
 		f := &finished[i]
 		action, mine := l.inFlight[f.ID]
@@ -601,7 +602,10 @@ func (l *Leader) pass(d *command.Dispatch, p *transition.Progress, number uint64
 			return transition.Done
 		}
 		pending, ok := l.pending(a)
-		if !ok {
+		switch {
+		case !ok && number != l.transition:
+			return transition.Failed // an overtaken transition waits for nobody to come back
+		case !ok:
 			return transition.Deferred
 		}
 		pending.ID = command.ActionID{Term: l.term, Transition: l.transition, Action: a.Number}
