@@ -345,12 +345,14 @@ const askAgain = time.Second
 func (m *members) leaderCheck() {
 	role := m.n.con.role
 	if role.State == replica.Leader {
+		m.asked = nil
 		if m.bye {
 			m.handOver()
 		}
 		return
 	}
 	if role.Leader != 0 && !m.leaderGone(role) {
+		m.asked = nil
 		return
 	}
 	conf := &m.n.votes.conf
@@ -374,7 +376,8 @@ func (m *members) leaderCheck() {
 		m.asked = nil
 		return // no majority: nobody can win
 	}
-	same := m.asked != nil && len(reachable) == len(m.asked) && m.askFor == role.Leader
+	// Without a leader it is the one that was forgotten when it was asked.
+	same := m.asked != nil && len(reachable) == len(m.asked) && (role.Leader == 0 || m.askFor == role.Leader)
 	for id := range reachable {
 		same = same && m.asked[id]
 	}
