@@ -4,6 +4,9 @@
 //	go run ./.ci/peer -n 200                   every kind of document, 200 of each; counts of differences
 //	go run ./.ci/peer -kind bundles -show 3    the first three differences of a kind in full
 //	go run ./.ci/peer -kind bundles -seed 17 -write one.xml
+//	go run ./.ci/peer -mutate 20 -keep out     small random changes in each document of the corpus beside the checkout; the
+//	                                           differences, reduced to small documents, go into the folder
+//	go run ./.ci/peer -reduce one.xml          the smallest document that still shows the difference, and the difference
 //	go run ./.ci/peer -speed                   both tools' own profiles of the same large documents
 package main
 
@@ -34,10 +37,11 @@ func main() {
 }
 
 type options struct {
-	ours, theirs, kind, write string
-	n, seed, show             int
-	scores, speed             bool
-	patience                  time.Duration
+	ours, theirs, kind, write         string
+	corpus, only, keep, reduce, flags string
+	n, seed, show, mutate, steps      int
+	scores, speed, whole              bool
+	patience                          time.Duration
 }
 
 func run() error {
@@ -51,10 +55,24 @@ func run() error {
 	flag.IntVar(&o.show, "show", 0, "differences to print of each kind")
 	flag.BoolVar(&o.scores, "scores", false, "compare the scores instead of the simulated transition")
 	flag.BoolVar(&o.speed, "speed", false, "time both tools (-P, reading included) on large documents instead")
+	flag.IntVar(&o.mutate, "mutate", 0, "mutants of each document of the corpus to compare")
+	flag.IntVar(&o.steps, "steps", 1, "with -mutate: changes in each mutant")
+	flag.StringVar(&o.corpus, "corpus", "../shared/conformance/scheduler/xml", "with -mutate: the folder of documents")
+	flag.StringVar(&o.only, "only", "*", "with -mutate: pattern of the documents' names")
+	flag.StringVar(&o.keep, "keep", "", "reduce each difference, and write it into this folder")
+	flag.BoolVar(&o.whole, "whole", false, "with -keep: do not reduce")
+	flag.StringVar(&o.reduce, "reduce", "", "reduce this document")
+	flag.StringVar(&o.flags, "flags", "-S", "options of both tools, separated by blanks")
 	flag.DurationVar(&o.patience, "patience", 2*time.Minute, "with -speed: how long to wait for one document")
 	flag.Parse()
 	if o.speed {
 		return o.race()
+	}
+	switch {
+	case o.reduce != "":
+		return o.reduceFile()
+	case o.mutate > 0:
+		return o.mutants()
 	}
 	kinds := generate.Kinds
 	if o.kind != "" {
@@ -68,6 +86,11 @@ func run() error {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	if o.keep != "" {
+		if err := os.MkdirAll(o.keep, 0o700); err != nil {
+			return err
+		}
+	}
 	for _, kind := range kinds {
 		if err := o.compare(dir, kind); err != nil {
 			return err
@@ -81,40 +104,23 @@ func (o options) compare(dir, kind string) error {
 	var first []string
 	for i := range o.n {
 		seed := o.seed + i
-		file := filepath.Join(dir, "doc.xml")
-		if err := os.WriteFile(file, []byte(generate.Random(kind, uint64(seed))), 0o600); err != nil {
+		text := []byte(generate.Random(kind, uint64(seed)))
+		v, err := o.judge(dir, text)
+		if err != nil {
 			return err
 		}
-		args := []string{"-x", file, "-S"}
-		if o.scores {
-			args = []string{"-x", file, "-sSQ"}
-		}
-		theirs, err := output(o.theirs, args)
-		if err != nil && !strings.Contains(theirs, "invalid transition") {
-			counts["peer fails"]++ // invalid for it, or a crash of its own
-			if counts["peer fails"] <= o.show {
-				fmt.Printf("---- %s %d: %v\n%s\n", kind, seed, err, theirs)
-			}
+		counts[v.level]++
+		if v.level == "equal" || v.level == "peer terminates" || v.level == "peer fails" {
 			continue
 		}
-		ours, err := output(o.ours, args)
-		if err != nil && !strings.Contains(ours, "invalid transition") {
-			counts["ours fails"]++
-			fmt.Printf("---- %s %d: %v\n%s\n", kind, seed, err, ours)
-			continue
-		}
-		if !o.scores && strings.Contains(theirs, "invalid transition") && !strings.Contains(ours, "invalid transition") {
-			counts["peer terminates"]++
-			continue
-		}
-		level := o.difference(ours, theirs)
-		counts[level]++
-		if level == "equal" {
-			continue
-		}
-		first = append(first, fmt.Sprintf("%d:%s", seed, level))
+		first = append(first, fmt.Sprintf("%d:%s", seed, v.level))
 		if len(first) <= o.show {
-			fmt.Printf("---- %s %d: %s\n%s\n", kind, seed, level, diff(dir, theirs, ours))
+			fmt.Printf("---- %s %d: %s\n%s\n", kind, seed, v.level, diff(dir, v.theirs, v.ours))
+		}
+		if o.keep != "" {
+			if err := o.keepReduced(dir, fmt.Sprintf("%s-%d", kind, seed), text, v, ""); err != nil {
+				return err
+			}
 		}
 	}
 	var list []string
@@ -126,6 +132,42 @@ func (o options) compare(dir, kind string) error {
 	return nil
 }
 
+// verdict is what the two tools say of one document.
+type verdict struct {
+	level        string // "equal", the sections that differ, or who failed
+	sort         string // what sort of difference is the first
+	theirs, ours string
+}
+
+// judge runs both tools on a document.
+func (o options) judge(dir string, text []byte) (verdict, error) {
+	file := filepath.Join(dir, "doc.xml")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		return verdict{}, err
+	}
+	args := append([]string{"-x", file}, strings.Fields(o.flags)...)
+	if o.scores {
+		args = []string{"-x", file, "-sSQ"}
+	}
+	theirs, err := output(o.theirs, args)
+	if err != nil && !strings.Contains(theirs, loop) { // invalid for it, or a crash of its own
+		return verdict{level: "peer fails", theirs: theirs}, nil
+	}
+	ours, err := output(o.ours, args)
+	switch {
+	case err != nil && !strings.Contains(ours, loop):
+		return verdict{level: "ours fails", sort: "ours fails", theirs: theirs, ours: ours}, nil
+	case !o.scores && strings.Contains(theirs, loop) && !strings.Contains(ours, loop):
+		return verdict{level: "peer terminates", theirs: theirs, ours: ours}, nil
+	}
+	v := verdict{level: o.difference(ours, theirs), theirs: theirs, ours: ours}
+	if v.level != "equal" {
+		v.sort = o.sortOf(ours, theirs)
+	}
+	return v, nil
+}
+
+// output returns what a tool prints; of its messages only that it ended early.
 func output(tool string, args []string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
@@ -134,11 +176,17 @@ func output(tool string, args []string) (string, error) {
 	var out, errs bytes.Buffer
 	command.Stdout, command.Stderr = &out, &errs
 	err := command.Run()
-	if err != nil {
-		return out.String() + errs.String(), err
+	switch {
+	case err == nil:
+		return out.String(), nil
+	case strings.Contains(errs.String(), loop):
+		return out.String() + loop, err
 	}
-	return out.String() + errs.String(), nil
+	return out.String() + errs.String(), err
 }
+
+// loop is what a tool says when it made a transition that cannot end.
+const loop = "An invalid transition was produced"
 
 // race lets both tools time themselves on the same documents, one after the other, and prints a table.
 func (o options) race() error {
@@ -197,7 +245,8 @@ var renamed = []struct {
 	to   string
 }{
 	{regexp.MustCompile(`pcmk__native_allocate`), "pcmk__primitive_assign"},
-	{regexp.MustCompile(`Transition failed: terminated\nAn invalid transition was produced\n`), ""},
+	{regexp.MustCompile(loop), ""},
+	{regexp.MustCompile(`unmigrateable`), "unrunnable"},
 	{regexp.MustCompile(`termination was requested`), "fencing was requested"},
 	{regexp.MustCompile(`\bmaintenance([,)])`), "unmanaged$1"},
 	{regexp.MustCompile(`(?m)^ +\* Stopped.*\]\n`), ""}, // what is said of places where a clone does not run
@@ -228,13 +277,8 @@ func (o options) difference(ours, theirs string) string {
 		return "scores"
 	}
 	var levels []string
-	for _, section := range []string{"Current cluster status", "Transition Summary", "Executing Cluster Transition", "Revised Cluster Status"} {
-		a, b := part(ours, section), part(theirs, section)
-		if section == "Transition Summary" || section == "Executing Cluster Transition" {
-			slices.Sort(a)
-			slices.Sort(b)
-		}
-		if !slices.Equal(a, b) {
+	for _, section := range sections {
+		if a, b := sectionLines(ours, section), sectionLines(theirs, section); !slices.Equal(a, b) {
 			levels = append(levels, strings.ToLower(strings.Fields(section)[0]))
 		}
 	}
@@ -242,6 +286,78 @@ func (o options) difference(ours, theirs string) string {
 		return "equal"
 	}
 	return strings.Join(levels, "+")
+}
+
+var sections = []string{"Current cluster status", "Transition Summary", "Executing Cluster Transition", "Revised Cluster Status"}
+
+// sectionLines returns the lines of a section, sorted where their order says nothing.
+func sectionLines(text, section string) []string {
+	lines := part(text, section)
+	if section == "Transition Summary" || section == "Executing Cluster Transition" {
+		slices.Sort(lines)
+	}
+	return lines
+}
+
+// sortOf names the first line that only one side has, without the names in it.
+func (o options) sortOf(ours, theirs string) string {
+	ours, theirs = rename(ours), rename(theirs)
+	if o.scores {
+		return "scores"
+	}
+	for _, section := range sections {
+		a, b := sectionLines(ours, section), sectionLines(theirs, section)
+		var sorts []string
+		for _, l := range a {
+			if !slices.Contains(b, l) {
+				sorts = append(sorts, "ours "+lineSort(l))
+			}
+		}
+		for _, l := range b {
+			if !slices.Contains(a, l) {
+				sorts = append(sorts, "theirs "+lineSort(l))
+			}
+		}
+		if len(sorts) > 0 {
+			slices.Sort(sorts)
+			return section[:7] + ": " + strings.Join(slices.Compact(sorts), ", ")
+		}
+		if !slices.Equal(a, b) {
+			return section[:7] + ": order"
+		}
+	}
+	return "none"
+}
+
+var operationName = regexp.MustCompile(`_(start|stop|promote|demote|running|stopped|promoted|demoted|notify_[a-z]+|monitor|one-or-more.*|reboot|off|on)(_\d+)?$`)
+
+// lineSort says what a line of output is about, without names of resources and nodes.
+func lineSort(line string) string {
+	words := strings.Fields(strings.TrimPrefix(line, "* "))
+	if len(words) == 0 {
+		return ""
+	}
+	switch words[0] {
+	case "Resource", "Pseudo", "Cluster":
+		if words[0] == "Pseudo" && len(words) > 2 {
+			if found := operationName.FindStringSubmatch(words[2]); found != nil {
+				return "pseudo " + found[1]
+			}
+			return "pseudo"
+		}
+		if len(words) > 3 {
+			return strings.TrimRight(words[3], "0123456789=")
+		}
+	case "Fence", "Fencing":
+		return "fence"
+	}
+	for _, w := range words {
+		switch w {
+		case "Started", "Stopped", "FAILED", "ORPHANED", "Promoted", "Unpromoted", "Promoted:", "Unpromoted:", "Started:", "Online:", "OFFLINE:":
+			return w
+		}
+	}
+	return words[0]
 }
 
 // part returns the lines of a section without blank space.

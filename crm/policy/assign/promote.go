@@ -177,7 +177,9 @@ func startedIsUnpromoted(r *model.Resource) {
 
 // promotionPriority finds what speaks for promoting one instance.
 func (a *assigner) promotionPriority(x, clone *model.Resource) {
-	startedIsUnpromoted(x)
+	if x.CurrentRole() == model.RoleStarted {
+		startedIsUnpromoted(x)
+	}
 	x.PromotionPriority = 0
 	n := assignedNode(x)
 	if n == nil {

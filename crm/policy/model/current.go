@@ -23,3 +23,16 @@ func (r *Resource) Current() *Node {
 	}
 	return r.Active[0]
 }
+
+// CurrentRole is the present role of a primitive, or of a collective the highest among its children
+// (spec/02-state.md 9.8).
+func (r *Resource) CurrentRole() Role {
+	if len(r.Children) == 0 {
+		return r.Role
+	}
+	highest := RoleUnknown
+	for _, child := range r.Children {
+		highest = max(highest, child.CurrentRole())
+	}
+	return highest
+}

@@ -676,9 +676,9 @@ func (s *scheduler) asymmetric(f, t *model.Action) {
 	}
 	if t.Optional {
 		switch {
-		case t.Task == stop && currentRole(r) == model.RoleStopped:
+		case t.Task == stop && r.CurrentRole() == model.RoleStopped:
 			return
-		case t.Task == start && currentRole(r) >= model.RoleStarted && len(r.Active) == 1 && t.Node != nil && r.Active[0] == t.Node:
+		case t.Task == start && r.CurrentRole() >= model.RoleStarted && len(r.Active) == 1 && t.Node != nil && r.Active[0] == t.Node:
 			return
 		}
 		t.Optional = false

@@ -66,11 +66,11 @@ func (s *scheduler) missing(o *model.Ordering) *model.Action {
 	}
 	switch o.FirstTask {
 	case stop:
-		if currentRole(r) == model.RoleStopped {
+		if r.CurrentRole() == model.RoleStopped {
 			return nil
 		}
 	case demote:
-		if currentRole(r) == model.RoleUnpromoted {
+		if r.CurrentRole() == model.RoleUnpromoted {
 			return nil
 		}
 	}

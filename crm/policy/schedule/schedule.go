@@ -174,17 +174,5 @@ func isActiveOn(r *model.Resource, n *model.Node) bool {
 	return false
 }
 
-// currentRole is the role of a resource; of a collective the highest of its children's.
-func currentRole(r *model.Resource) model.Role {
-	if len(r.Children) == 0 {
-		return r.Role
-	}
-	highest := model.RoleUnknown
-	for _, child := range r.Children {
-		highest = max(highest, currentRole(child))
-	}
-	return highest
-}
-
 // mayMigrate reports whether r is configured for live migration, unless its history speaks against it.
 func mayMigrate(r *model.Resource) bool { return r.AllowMigrate && !r.NotMigratable }
