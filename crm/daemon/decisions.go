@@ -40,9 +40,12 @@ const (
 	decisionQueue    = 16        // decisions that wait to be written; each holds on to its document
 )
 
-// decisionPause is how long decisions are gathered before they are written. One that found nothing to do and was
-// overtaken in that time is not kept: a burst of changes would otherwise cost a file each.
-const decisionPause = 100 * time.Millisecond
+// How long decisions are gathered before they are written. One that found nothing to do waits longer, and is not kept when the
+// next one comes in that time: a burst of changes would otherwise cost a file each.
+const (
+	decisionPause = 100 * time.Millisecond
+	idlePause     = time.Second
+)
 
 // decisions keeps what the node decided as leader: all of it in memory, bounded, and the inputs in files.
 //
@@ -73,6 +76,9 @@ type decisionInput struct {
 	decision api.Decision
 	document *cib.Document
 }
+
+// idle reports whether the decision found nothing to do.
+func (in *decisionInput) idle() bool { return in.decision.Actions == 0 && in.decision.Error == "" }
 
 // openDecisions reads what is there. A folder that cannot be used is logged, and then nothing is kept on disk.
 func openDecisions(dir, node string, log hclog.Logger) *decisions {
@@ -200,7 +206,9 @@ func (d *decisions) add(r *controller.DecisionRecord) {
 	defer d.mu.Unlock()
 	d.list = slices.DeleteFunc(d.list, func(x api.Decision) bool { return x.ID == dec.ID })
 	d.list = append(d.list, dec)
-	if len(d.queue) == decisionQueue {
+	if n := len(d.queue); n > 0 && d.queue[n-1].idle() {
+		d.queue = slices.Delete(d.queue, n-1, n)
+	} else if n == decisionQueue {
 		d.queue = slices.Delete(d.queue, 0, 1)
 		d.dropped++
 	}
@@ -232,17 +240,40 @@ func (d *decisions) Run(ctx context.Context) {
 			return
 		case <-d.wake:
 		}
-		pause := time.NewTimer(decisionPause)
-		select {
-		case <-ctx.Done():
-		case <-pause.C:
-		}
-		pause.Stop()
+		d.gather(ctx)
 		d.write()
 	}
 }
 
-// write writes what waits, without decisions that found nothing to do and were overtaken.
+// gather waits until what is in the queue is to be written, or ctx ends.
+func (d *decisions) gather(ctx context.Context) {
+	idle := time.NewTimer(idlePause)
+	defer idle.Stop()
+	for d.idle() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-idle.C:
+			return
+		case <-d.wake:
+		}
+	}
+	pause := time.NewTimer(decisionPause)
+	defer pause.Stop()
+	select {
+	case <-ctx.Done():
+	case <-pause.C:
+	}
+}
+
+// idle reports whether all that waits to be written found nothing to do.
+func (d *decisions) idle() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !slices.ContainsFunc(d.queue, func(in decisionInput) bool { return !in.idle() })
+}
+
+// write writes what waits.
 func (d *decisions) write() {
 	d.mu.Lock()
 	queue, dropped := slices.Clone(d.queue), d.dropped // what is being written can be asked for all the same
@@ -253,9 +284,6 @@ func (d *decisions) write() {
 	}
 	for i := range queue {
 		in := &queue[i]
-		if in.decision.Actions == 0 && in.decision.Error == "" && i+1 < len(queue) {
-			continue
-		}
 		if d.free() < minFreeBytes {
 			d.trouble("keep a decision", fmt.Errorf("less than %d MiB are free on the disk", minFreeBytes>>20))
 			break

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -223,6 +225,45 @@ func TestDecisions_Trouble(t *testing.T) {
 	if _, err := d.input("1.2f"); err == nil {
 		t.Error("a file that was cut off is read without an error")
 	}
+}
+
+// TestDecisions_Pause: a decision with something to do is written soon, one without waits for those that overtake it.
+func TestDecisions_Pause(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		d := testDecisions(t, dir)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go d.Run(ctx)
+		kept := func() (ids []string) {
+			synctest.Wait()
+			for _, dec := range d.newest(0) {
+				if dec.Kept {
+					ids = append(ids, dec.ID)
+				}
+			}
+			slices.Reverse(ids)
+			return ids
+		}
+		rec, _ := madeDecision(t, 1, 1)
+		for i, actions := range []int{0, 0, 3, 0, 0} {
+			rec.Transition, rec.Actions = uint64(i+1), actions
+			d.add(&rec)
+			if time.Sleep(decisionPause / 2); i == 1 && len(kept()) != 0 {
+				t.Errorf("written at once: %v", kept())
+			}
+		}
+		if got := kept(); !slices.Contains(got, "1.3") {
+			t.Errorf("written soon: %v, want the one with something to do", got)
+		}
+		time.Sleep(idlePause)
+		if got := kept(); got[len(got)-1] != "1.5" || slices.Contains(got, "1.1") || slices.Contains(got, "1.2") {
+			t.Errorf("written in the end: %v, want the last one and none that was overtaken", got)
+		}
+		cancel()
+		synctest.Wait()
+	})
 }
 
 func TestDecisions_Run(t *testing.T) {

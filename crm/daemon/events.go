@@ -8,8 +8,9 @@ import (
 	"github.com/quorate/quorate/crm/store/command"
 )
 
-// maxEvents bounds the events that a client can still catch up on.
-const maxEvents = 2048
+// maxEvents bounds the events that are kept, for clients to catch up. Beyond it the older half goes: to drop each as the next
+// one comes would move all of them each time.
+const maxEvents = 4096
 
 // events tells what happened on this node's copy of the state, and keeps the newest for clients that come back.
 type events struct {
@@ -51,7 +52,8 @@ func (e *events) add(list []api.Event, index uint64, first bool) {
 	}
 	e.index = index
 	e.list = append(e.list, list...)
-	if over := len(e.list) - maxEvents; over > 0 {
+	if len(e.list) > maxEvents {
+		over := len(e.list) - maxEvents/2
 		e.from = e.list[over-1].Index
 		for over < len(e.list) && e.list[over].Index == e.from { // the events of one state stay together
 			over++
