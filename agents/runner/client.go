@@ -19,9 +19,12 @@ var ErrGone = errors.New("the runner is gone")
 // ErrFull answers requests that find the queue to the runner full.
 var ErrFull = errors.New("too many requests wait for the runner")
 
+// Bounds of what waits to be written.
 const (
-	// clientQueue bounds messages waiting to be written.
 	clientQueue = 4096
+	// ackTime is how long an acknowledgement may wait for a message that it can go with. A result that the runner keeps
+	// for longer does no harm, and a message of its own wakes the runner.
+	ackTime = time.Second
 	// writeBatch is the size in bytes from which on no more messages join one write.
 	writeBatch = 64 << 10
 )
@@ -49,9 +52,12 @@ type Client struct {
 	out  chan Message
 	gone chan struct{} // closed when the connection has ended
 
-	mu      sync.Mutex
+	flush   chan struct{} // tells the writer that acknowledgements have waited long enough
+	acked   *time.Timer   // does it
+	mu      sync.Mutex    // guards what follows
 	seq     uint64
 	waiting map[uint64]chan Message
+	acks    []string // ids of runs
 }
 
 // NewClient makes a client on a connection. Run must be called for anything to happen.
@@ -62,7 +68,15 @@ func NewClient(conn net.Conn, cfg ClientConfig) *Client {
 	if cfg.OnResult == nil {
 		cfg.OnResult = func(agents.Result) {}
 	}
-	return &Client{cfg: cfg, conn: conn, out: make(chan Message, clientQueue), gone: make(chan struct{}), waiting: map[uint64]chan Message{}}
+	c := &Client{cfg: cfg, conn: conn, out: make(chan Message, clientQueue), gone: make(chan struct{}), waiting: map[uint64]chan Message{}, flush: make(chan struct{}, 1)}
+	c.acked = time.AfterFunc(ackTime, func() {
+		select {
+		case c.flush <- struct{}{}:
+		default:
+		}
+	})
+	c.acked.Stop()
+	return c
 }
 
 // Inherited returns the connection that the Supervisor gave to this process.
@@ -95,6 +109,7 @@ func (c *Client) Run(parent context.Context) error {
 	defer func() {
 		cancel()
 		stop()
+		c.acked.Stop()
 		c.conn.Close()
 		writer.Wait()
 		close(c.gone)
@@ -156,42 +171,58 @@ func (c *Client) failed(ctx context.Context, err error) error {
 
 func (c *Client) write(ctx context.Context) {
 	for {
+		var first *Message
 		select {
 		case <-ctx.Done():
 			return
+		case <-c.flush:
 		case m := <-c.out:
-			frames, err := c.gather(m)
-			if err == nil {
-				err = c.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-			}
-			if err == nil {
+			first = &m
+		}
+		frames, err := c.gather(first)
+		if err == nil && len(frames) > 0 {
+			if err = c.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err == nil {
 				_, err = c.conn.Write(frames)
 			}
-			if err != nil {
-				c.conn.Close() // ends Run
-				return
-			}
+		}
+		if err != nil {
+			c.conn.Close() // ends Run
+			return
 		}
 	}
 }
 
-// gather encodes a message and those that wait behind it, up to writeBatch, to be written at once.
-func (c *Client) gather(m Message) (frames []byte, err error) {
-	for {
-		frame, err := encode(m)
-		if err != nil {
-			return nil, err
+// gather makes frames of the acknowledgements, the message first (nil = none), and others that wait.
+func (c *Client) gather(first *Message) (frames []byte, err error) {
+	add := func(m Message) {
+		var frame []byte
+		if err == nil {
+			frame, err = encode(m)
 		}
 		frames = append(frames, frame...)
-		if len(frames) >= writeBatch {
-			return frames, nil
-		}
-		select {
-		case m = <-c.out:
-		default:
-			return frames, nil
-		}
 	}
+	c.mu.Lock()
+	acks := c.acks
+	if c.acks = nil; len(acks) > 0 {
+		c.acked.Stop()
+	}
+	c.mu.Unlock()
+	for _, id := range acks {
+		add(Message{Kind: KindAck, ID: id})
+	}
+	if first != nil {
+		add(*first)
+	}
+	for err == nil && len(frames) < writeBatch {
+		select {
+		case m := <-c.out:
+			add(m)
+			continue
+		default:
+		}
+		break
+	}
+	return frames, err
 }
 
 func (c *Client) send(m Message) error {
@@ -220,8 +251,24 @@ func (c *Client) Start(req agents.Request) error {
 // Cancel asks for the end of a run. Its result, cancelled or another, comes by OnResult.
 func (c *Client) Cancel(id string) error { return c.send(Message{Kind: KindCancel, ID: id}) }
 
-// Ack says that the result of the run is recorded in the document, so that the runner forgets it.
-func (c *Client) Ack(id string) error { return c.send(Message{Kind: KindAck, ID: id}) }
+// Ack says that the result of the run is recorded in the document, so that the runner forgets it. It goes with the next
+// message, or after a second.
+func (c *Client) Ack(id string) error {
+	select {
+	case <-c.gone:
+		return ErrGone
+	default:
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.acks) >= clientQueue {
+		return ErrFull
+	}
+	if c.acks = append(c.acks, id); len(c.acks) == 1 {
+		c.acked.Reset(ackTime)
+	}
+	return nil
+}
 
 // Metadata returns the XML text of an agent.
 func (c *Client) Metadata(ctx context.Context, ref agents.Ref) ([]byte, error) {

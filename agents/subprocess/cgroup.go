@@ -195,6 +195,12 @@ func (l *Launcher) dropGroup(r *run) {
 	if r.cgroup != "" && removeGroup(r.cgroup) != nil {
 		l.keepGroup(r)
 	}
+	l.mu.Lock()
+	due := time.Since(l.swept) >= sweepPause
+	l.mu.Unlock()
+	if due {
+		l.sweep()
+	}
 }
 
 func (l *Launcher) keepGroup(r *run) {
@@ -210,6 +216,7 @@ func (l *Launcher) keepGroup(r *run) {
 func (l *Launcher) sweep() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.swept = time.Now()
 	l.emptying = slices.DeleteFunc(l.emptying, func(dir string) bool { return removeGroup(dir) == nil })
 }
 

@@ -53,8 +53,8 @@ const (
 	killWait = 2 * time.Second
 	// killPoll is the pause between two looks at a tree that was killed.
 	killPoll = 5 * time.Millisecond
-	// sweepPause is the least time between two looks for control groups that have become empty: each service has one,
-	// and an empty one does no harm.
+	// sweepPause is the least time between two looks for control groups that have become empty, which follow the end of a
+	// run: each service has one, and an empty one does no harm.
 	sweepPause = 10 * time.Second
 	// drainLimit bounds what is still read from a pipe after the end of the main process; a pipe holds 64 KiB
 	// by default and 1 MiB at most.
@@ -95,9 +95,13 @@ type Launcher struct {
 	mains    map[int]bool // pids that somebody waits for
 	closed   bool
 
+	adopt  sync.Once     // closes adopts
+	adopts chan struct{} // closed when orphans are given to this process
+
 	mu        sync.Mutex
 	lingering []*os.File // pipes of daemons, oldest first
 	emptying  []string   // control groups that a daemon kept, removed when empty
+	swept     time.Time  // when they were looked at last
 	readers   sync.WaitGroup
 }
 
@@ -108,7 +112,7 @@ func New(cfg Config) (*Launcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Launcher{group: group, journal: cfg.Journal, mains: map[int]bool{}}
+	l := &Launcher{group: group, journal: cfg.Journal, mains: map[int]bool{}, adopts: make(chan struct{})}
 	if l.journal != "" {
 		if !filepath.IsAbs(l.journal) {
 			return nil, fmt.Errorf("journal of runs %q: the path must be absolute", l.journal)
@@ -124,12 +128,21 @@ func New(cfg Config) (*Launcher, error) {
 			return nil, fmt.Errorf("journal of runs: %w", err)
 		}
 	}
-	if group.version == 0 {
-		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+	if group.version == 0 || os.Getpid() == 1 { // the first process of a container gets orphans anyway
+		if err := l.becomeReaper(); err != nil {
 			return nil, fmt.Errorf("become the reaper of orphans: %w", err)
 		}
 	}
 	return l, nil
+}
+
+// becomeReaper has the kernel give orphans to this process.
+func (l *Launcher) becomeReaper() error {
+	err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+	if err == nil {
+		l.adopt.Do(func() { close(l.adopts) })
+	}
+	return err
 }
 
 // Seal marks all descriptors of this process from 3 on close-on-exec, except those in keep, so that nothing
@@ -390,7 +403,7 @@ func (l *Launcher) spawn(path string, argv []string, attr *os.ProcAttr, mark str
 		return nil, "", 0, plainErr
 	}
 	if group.version > 0 && cgroupUnusable(err) {
-		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err == nil {
+		if err := l.becomeReaper(); err == nil {
 			l.mu.Lock()
 			l.group = cgroup{}
 			l.mu.Unlock()
@@ -490,12 +503,12 @@ func (l *Launcher) finish(ctx context.Context, r *run) Outcome {
 	l.linger(r.out.pipe, outEnd)
 	l.linger(r.err.pipe, errEnd)
 	if !gone {
-		// Hangs in the kernel. Nobody can wait for that; whenever it ends, it is reaped as an orphan.
+		// Hangs in the kernel. Nobody can wait for that; whenever it ends, it is reaped.
 		o.Exit = -1
-		l.starting.Lock()
-		delete(l.mains, r.pid)
-		l.starting.Unlock()
-		_ = r.proc.Release()
+		go func() {
+			<-r.exited
+			l.reap(r)
+		}()
 		l.keepGroup(r)
 		l.leaveJournal(r)
 		return o
@@ -578,22 +591,23 @@ func discard(pipe *os.File) {
 	})
 }
 
-// Run reaps orphans and removes control groups that have become empty, until ctx ends.
+// Run reaps orphans until ctx ends. Where runs have control groups there are none, and nothing is done: to be told of each
+// child that ends costs a thread that is woken for it.
 func (l *Launcher) Run(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-l.adopts:
+	}
 	children := make(chan os.Signal, 1)
 	signal.Notify(children, unix.SIGCHLD)
 	defer signal.Stop(children)
-	var swept time.Time
 	for {
+		l.reapOrphans()
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-children:
-			l.reapOrphans()
-			if time.Since(swept) >= sweepPause {
-				l.sweep()
-				swept = time.Now()
-			}
 		}
 	}
 }

@@ -127,7 +127,7 @@ func (h *Hub) Listen(link membership.LinkID, at netip.AddrPort) (*Socket, error)
 		return nil, fmt.Errorf("open a datagram socket on link %d: %w", link, err)
 	}
 	s.sendOne = func(fd uintptr) bool {
-		_, _, e := syscall.Syscall6(unix.SYS_SENDTO, fd, uintptr(unsafe.Pointer(unsafe.SliceData(s.out.packet))), uintptr(len(s.out.packet)),
+		_, _, e := syscall.RawSyscall6(unix.SYS_SENDTO, fd, uintptr(unsafe.Pointer(unsafe.SliceData(s.out.packet))), uintptr(len(s.out.packet)),
 			unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, uintptr(unsafe.Pointer(&s.out.to.raw)), uintptr(s.out.to.size))
 		s.out.err = nil
 		if e != 0 {
@@ -253,12 +253,13 @@ func newBatch() *batch {
 	return b
 }
 
-// read takes as many packets as there are, without waiting.
+// read takes as many packets as there are, without waiting. Since it never waits, the scheduler is not told of the call,
+// here as in sendOne: it would wake the thread that looks for calls that take long, which costs more than the call.
 func (b *batch) read(fd uintptr) (int, syscall.Errno) {
 	for i := range b.headers {
 		b.headers[i].hdr.Namelen = unix.SizeofSockaddrAny
 	}
-	n, _, e := syscall.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&b.headers[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
+	n, _, e := syscall.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&b.headers[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
 	runtime.KeepAlive(b)
 	return int(n), e
 }
@@ -285,35 +286,39 @@ func (s *Socket) Run(ctx context.Context) error {
 	var n int
 	var errno syscall.Errno
 	take := func(fd uintptr) { n, errno = b.read(fd) }
-	var lost error
+	var failed error
 	// Called when there may be packets; false waits for more. It leaves the epoll instance alone, which tells of
-	// each packet anew.
-	read := func(uintptr) bool {
-		lost = s.raw.Control(take)
-		return lost != nil || errno != syscall.EAGAIN
+	// each packet anew, also of one that comes while others are handled.
+	read := func(uintptr) (end bool) {
+		for n = batchSize; n == batchSize; {
+			if failed = s.raw.Control(take); failed != nil {
+				return true
+			}
+			switch errno {
+			case 0:
+			case syscall.EAGAIN:
+				return false
+			case syscall.EINTR, syscall.ECONNREFUSED, syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.ENOBUFS, syscall.ENOMEM:
+				// They concern an earlier send, or a moment; the socket goes on.
+				n = batchSize
+				continue
+			default:
+				failed = errno
+				return true
+			}
+			for i := range n {
+				from, packet := b.packet(i)
+				s.counters[s.hub.receive(s.link, from, packet)].Add(1)
+			}
+		}
+		return false // fewer than there was room for: that was all
 	}
 	ready, err := s.ready.SyscallConn()
-	if err != nil {
-		return fmt.Errorf("receive on link %d: %w", s.link, err)
+	if err == nil {
+		err = errors.Join(ready.Read(read), failed)
 	}
-	for {
-		if err := errors.Join(ready.Read(read), lost); err != nil {
-			if s.closed.Load() {
-				return nil
-			}
-			return fmt.Errorf("receive on link %d: %w", s.link, err)
-		}
-		switch errno {
-		case 0:
-		case syscall.EINTR, syscall.ECONNREFUSED, syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.ENOBUFS, syscall.ENOMEM:
-			// They concern an earlier send, or a moment; the socket goes on.
-			continue
-		default:
-			return fmt.Errorf("receive on link %d: %w", s.link, errno)
-		}
-		for i := range n {
-			from, packet := b.packet(i)
-			s.counters[s.hub.receive(s.link, from, packet)].Add(1)
-		}
+	if s.closed.Load() {
+		return nil
 	}
+	return fmt.Errorf("receive on link %d: %w", s.link, err)
 }
