@@ -143,3 +143,58 @@ func TestMember_AloneDoesNotWaitForTheLost(t *testing.T) {
 		})
 	}
 }
+
+// A node that has stopped something while it was alone is handed an action by a leader that does not know it yet: it does not
+// begin it, so that nothing is promoted, or relied on, that does not run any more.
+func TestMember_OwnStopsFirst(t *testing.T) {
+	t.Parallel()
+	doc, _, err := cibxml.Read([]byte(`<cib validate-with="pacemaker-3.9"><configuration>
+<crm_config><cluster_property_set id="o"><nvpair id="o1" name="fencing-enabled" value="false"/></cluster_property_set></crm_config><nodes><node id="1" uname="n1"/><node id="2" uname="n2"/></nodes>
+<resources><primitive id="db" class="ocf" provider="t" type="x"/></resources><constraints/></configuration>
+<status><node_state id="1" uname="n1" in_ccm="true" crmd="online" join="member" expected="member"><lrm id="1"><lrm_resources>
+<lrm_resource id="db" class="ocf" provider="t" type="x"><lrm_rsc_op id="db_last_0" operation_key="db_start_0" operation="start" interval="0"
+ rc-code="0" op-status="0" call-id="2" transition-key="1:1:0:x" transition-magic="0:0;1:1:0:x" last-rc-change="1"/></lrm_resource>
+</lrm_resources></lrm></node_state></status></cib>`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := command.New()
+	s.ClusterID, s.Document = "x", doc
+	s.Members = []command.Member{{Name: "n1", NodeID: 1, RaftID: 1, Incarnation: 1, Online: true}, {Name: "n2", NodeID: 2, RaftID: 2}}
+	m := NewMember(MemberConfig{Node: "n1", Incarnation: 1, QuorumTimeout: time.Second}, 0)
+	m.Applied(s, true)
+	look(m, 2*time.Second)
+	own := m.Do()
+	if len(own) != 1 || own[0].Task != "stop" {
+		t.Fatalf("alone it does %v, want the stop", own)
+	}
+	// give hands an action to the node and tells what it begins.
+	number := 0
+	give := func(task string) []command.Pending {
+		number++
+		n := *s
+		n.Pending = []command.Pending{{ID: command.ActionID{Term: 1, Transition: 1, Action: number}, Index: uint64(10 + number), Node: "n1", Incarnation: 1, Task: task, Resource: "db"}}
+		m.Applied(&n, true)
+		return m.Do()
+	}
+	m.LeaderHeard(3 * time.Second)
+	if got := give("monitor"); len(got) > 0 {
+		t.Errorf("while it stops, it begins %v", got)
+	}
+	m.Finished(own[0].ID, command.Result{})
+	if got := give("promote"); len(got) > 0 {
+		t.Errorf("before its stop is told, it begins %v", got)
+	}
+	results := m.Results()
+	data, err := (&command.Entry{Kind: command.KindResults, Results: results}).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(results); n == 0 || results[n-1].Status != command.StatusCancelled {
+		t.Errorf("results %+v, want the promotion as cancelled at the end", results)
+	}
+	s, _ = command.Apply(s, 2, 1, data)
+	if got := give("start"); len(got) != 1 {
+		t.Errorf("after its stop is told, it begins %v, want the start", got)
+	}
+}

@@ -60,11 +60,9 @@ type Leader struct {
 	state   *command.State
 	view    []NodeView
 
-	decided     uint64        // StatusRevision of the state that was decided on
-	dirty       bool          // something unexpected happened since
-	configured  bool          // the configuration was changed since; see configPause
-	burst       bool          // so soon that the change has to wait
-	pause       time.Duration // after the last decision, for changes of the configuration
+	decided     uint64 // StatusRevision of the state that was decided on
+	dirty       bool   // something unexpected happened since
+	configured  bool   // the configuration was changed since; see configPause
 	decidedAt   time.Duration
 	graph       *transition.Graph
 	progress    *transition.Progress
@@ -128,13 +126,9 @@ type DecisionRecord struct {
 const startupGrace = 20 * time.Second
 
 // configPause is the least time between two decisions of which the second is only for a change of the configuration:
-// a burst of changes costs a decision now and then, not one for each. While the burst goes on and its decisions find
-// nothing to do, the pause doubles up to maxConfigPause. Where a decision takes longer than that, it is so
+// a burst of changes costs a decision now and then, not one for each. Where a decision takes longer than that, it is so
 // long. What happens to nodes and resources never waits.
-const (
-	configPause    = 10 * time.Millisecond
-	maxConfigPause = 80 * time.Millisecond
-)
+const configPause = 10 * time.Millisecond
 
 // longDecision is the time after which Failure says that a decision is still under way. The longest that was measured,
 // for 200 nodes with 5,000 resources, took two seconds.
@@ -142,7 +136,7 @@ const longDecision = 10 * time.Second
 
 // NewLeader begins the duties of term at now (monotonic).
 func NewLeader(cfg LeaderConfig, term uint64, now time.Duration) *Leader {
-	return &Leader{cfg: cfg, term: term, started: now, dirty: true, pause: configPause, inFlight: map[command.ActionID]int{}}
+	return &Leader{cfg: cfg, term: term, started: now, dirty: true, inFlight: map[command.ActionID]int{}}
 }
 
 // SetView tells what the membership layer sees now.
@@ -175,7 +169,6 @@ func (l *Leader) Applied(s *command.State, outcomes []command.Outcome) {
 		case o.DecisionNeeded || o.MembersChanged:
 			l.dirty = true
 		case o.ConfigChanged:
-			l.burst = l.burst || l.now < l.nextConfig()
 			l.configured = true
 			l.fencing.forget()
 		}
@@ -205,10 +198,7 @@ func (l *Leader) note(o *command.Outcome) {
 // finished settles results in the transition that they belong to. What was expected lets the transition go
 // on; anything else asks for a new decision.
 func (l *Leader) finished(o *command.Outcome) {
-	if len(o.Finished) == 0 {
-		l.dirty = l.dirty || o.DecisionNeeded
-		return
-	}
+	l.dirty = l.dirty || o.Unasked || len(o.Finished) == 0 && o.DecisionNeeded
 	for i := range o.Finished {
 		p := &o.Finished[i]
 		ok := p.Expected
@@ -283,7 +273,7 @@ func (l *Leader) Tick(now time.Duration, wall time.Time, free bool) {
 }
 
 // nextConfig is when a change of the configuration alone is reason enough for a decision.
-func (l *Leader) nextConfig() time.Duration { return l.decidedAt + max(l.pause, l.took) }
+func (l *Leader) nextConfig() time.Duration { return l.decidedAt + max(configPause, l.took) }
 
 // moves reports whether a transition can start something.
 func moves(p *transition.Progress) bool {
@@ -441,23 +431,17 @@ func (l *Leader) Decided(a *Answer, now time.Duration) {
 	l.decidedAt, l.took = now, now-l.askedAt
 	rec := DecisionRecord{Term: l.term, Transition: max(l.transition, l.state.Transition) + 1, Index: q.State.Index, Now: q.Now, Quorate: true,
 		Document: a.Document, Decision: a.Decision, Changes: a.Changes, Taken: l.state.Index}
-	if a.Decision != nil {
-		rec.Actions = len(a.Decision.Graph.Synapses)
-	}
 	switch {
 	case a.Err != nil:
 		rec.Err = a.Err.Error()
-	case since.facts, since.config && !l.overtaken && rec.Actions > 0: // with nothing to do, the next one has time
+	case since.facts, since.config && !l.overtaken:
 		rec.Overtaken = true
 	}
 	l.overtaken = rec.Overtaken
 	l.failure = rec.Err
-	if (l.burst || since.config) && rec.Actions == 0 && rec.Err == "" {
-		l.pause = min(2*l.pause, maxConfigPause)
-	} else {
-		l.pause = configPause
+	if a.Decision != nil {
+		rec.Actions = len(a.Decision.Graph.Synapses)
 	}
-	l.burst = false
 	l.records = append(l.records, rec)
 	switch {
 	case rec.Overtaken:
@@ -588,6 +572,7 @@ const maxBatch = 512
 
 func (l *Leader) pass(d *command.Dispatch, p *transition.Progress, number uint64, inFlight map[command.ActionID]int) {
 	last := false // all that can begin has begun
+	undone := l.undone()
 	fire := func(a *transition.Action, _ int) transition.Outcome {
 		if a.Kind == transition.PseudoEvent {
 			return transition.Done
@@ -613,6 +598,9 @@ func (l *Leader) pass(d *command.Dispatch, p *transition.Progress, number uint64
 		if a.Task == "delete" {
 			d.Internal = append(d.Internal, command.InternalAction{Task: a.Task, Resource: a.Resource.ID, Node: a.Node})
 			return transition.Done
+		}
+		if undone && buildsUp(a) {
+			return transition.Deferred
 		}
 		pending, ok := l.pending(a)
 		switch {
@@ -641,6 +629,26 @@ func (l *Leader) pass(d *command.Dispatch, p *transition.Progress, number uint64
 	last = true
 	for p.Pass(fire) > 0 {
 	}
+}
+
+// undone reports whether a stop or demotion is under way that the present decision does not want. The decision was made as if
+// the resource went on, since it still ran, and its end leads to a new one; until then nothing may rely on it.
+func (l *Leader) undone() bool {
+	return slices.ContainsFunc(l.state.Pending, func(p command.Pending) bool {
+		_, wanted := l.inFlight[p.ID]
+		return (p.Task == "stop" || p.Task == "demote") && !wanted
+	})
+}
+
+// buildsUp reports whether an action may rely on what runs elsewhere: all but stops, demotions and probes do.
+func buildsUp(a *transition.Action) bool {
+	switch a.Task {
+	case "start", "promote", "migrate_to", "migrate_from":
+		return true
+	case "monitor":
+		return number(a, "CRM_meta_interval") > 0
+	}
+	return false
 }
 
 // occupied reports whether an operation is under way on the node or in d for it.

@@ -184,6 +184,52 @@ func TestLeader_DoesNotDrain(t *testing.T) {
 	b.expect("what waited for slow", b.settle(), "after_start_0 n1")
 }
 
+// A result that was expected comes in one entry with what a node did by itself: the latter asks for a new decision.
+func TestLeader_UnaskedResultAmongOthers(t *testing.T) {
+	b := newBench(t, "n1", "n2")
+	b.graph = graph(op(1, "a_start_0 n1"), op(2, "b_promote_0 n1", 0))
+	b.settle()
+	decided := b.decided
+	b.graph = graph()
+	p := b.s.Pending[0]
+	b.apply(&command.Entry{Kind: command.KindResults, Results: []command.Result{
+		{ID: p.ID, Node: p.Node, Incarnation: p.Incarnation, CallID: 1},
+		{Node: p.Node, Incarnation: p.Incarnation, CallID: 2, Local: &command.Pending{Node: p.Node, Task: "stop", Resource: "b", Class: "ocf", Type: "t"}},
+	}})
+	b.expect("after both", b.settle())
+	if b.decided == decided {
+		t.Error("what a node stopped by itself led to no new decision")
+	}
+}
+
+// A stop is under way when the decision changes, and the new one counts on what stops: what it starts waits for the end of the
+// stop, and for the decision that follows from that.
+func TestLeader_StopThatIsNotWanted(t *testing.T) {
+	b := newBench(t, "n1", "n2")
+	b.graph = graph(op(1, "ip_stop_0 n1"))
+	b.expect("stop", b.settle(), "ip_stop_0 n1")
+	b.graph = graph(op(1, "web_start_0 n1"), op(2, "b_stop_0 n2"))
+	b.change()
+	b.expect("while it stops", b.settle(), "b_stop_0 n2")
+	b.graph = graph(op(1, "ip_start_0 n1"), op(2, "web_start_0 n1", 0), op(3, "b_stop_0 n2"))
+	b.finish("ip_stop_0", 0)
+	b.expect("when it has stopped", b.settle(), "ip_start_0 n1")
+}
+
+// A start is under way when the decision changes to a restart: it is not the start that comes after the stop.
+func TestLeader_StartThatBecomesARestart(t *testing.T) {
+	b := newBench(t, "n1")
+	b.graph = graph(op(1, "ip_start_0 n1"))
+	b.expect("start", b.settle(), "ip_start_0 n1")
+	b.graph = graph(op(1, "ip_stop_0 n1"), op(2, "ip_start_0 n1", 0), op(3, "web_start_0 n1", 1))
+	b.change()
+	b.expect("restart", b.settle(), "ip_stop_0 n1")
+	b.finish("ip_start_0", 0)
+	b.expect("when it has started", b.settle())
+	b.finish("ip_stop_0", 0)
+	b.expect("when it has stopped", b.settle(), "ip_start_0 n1")
+}
+
 func TestLeader_UnexpectedResultDecidesAgain(t *testing.T) {
 	b := newBench(t, "n1")
 	b.graph = graph(op(1, "a_start_0 n1"), op(2, "b_start_0 n1", 0))

@@ -42,6 +42,8 @@ type Member struct {
 
 	do     []command.Pending
 	newest command.ActionID
+	// toldAt is the index at which the log had all that this node had stopped by itself.
+	toldAt uint64
 }
 
 // NewMember makes the member part of a node at now (monotonic).
@@ -68,7 +70,11 @@ func (m *Member) Applied(s *command.State, fresh bool) {
 	if s == nil {
 		return
 	}
+	untold := m.ownStops()
 	m.outbox = slices.DeleteFunc(m.outbox, func(r command.Result) bool { return m.settled(&r) })
+	if untold && !m.ownStops() {
+		m.toldAt = s.Index
+	}
 	if !fresh {
 		return
 	}
@@ -87,6 +93,11 @@ func (m *Member) Applied(s *command.State, fresh bool) {
 		}
 		m.newest = p.ID
 		m.taken[p.ID] = true
+		if (m.ownStops() || p.Index <= m.toldAt) && p.Task != "stonith" {
+			// Decided without knowing what this node has stopped by itself; with that known it is decided again.
+			m.Finished(p.ID, command.Result{Status: command.StatusCancelled})
+			continue
+		}
 		m.do = append(m.do, *p)
 	}
 }
@@ -242,6 +253,11 @@ func (m *Member) ownFencing(p command.Pending, target string, incarnation uint64
 // before it is.
 func (m *Member) Untold() bool {
 	return slices.ContainsFunc(m.outbox, func(r command.Result) bool { return r.Local != nil && r.Local.Task == "stonith" })
+}
+
+// ownStops reports whether this node has stopped something by itself, or does so, and the log does not have it yet.
+func (m *Member) ownStops() bool {
+	return len(m.soloRuns) > 0 || slices.ContainsFunc(m.outbox, func(r command.Result) bool { return r.Local != nil && r.Local.Task != "stonith" })
 }
 
 // Changed tells that a recurring monitor came to a new result.

@@ -168,17 +168,42 @@ func (p *Progress) Confirm(number int, ok bool) bool {
 }
 
 // Adopt marks the waiting actions that match as in flight: they were started by an earlier transition and
-// this one still wants them. It returns their numbers in order.
+// this one still wants them. It returns their numbers in order. What comes after something else that is still to be done
+// with the same resource on the same node is not meant: a start under way is not the start of a restart.
 func (p *Progress) Adopt(match func(a *Action) bool) []int {
 	var adopted []int
 	for i := range p.states {
 		a := &p.graph.Synapses[i].Action
-		if p.states[i] == waiting && a.Kind != PseudoEvent && match(a) {
+		if p.states[i] == waiting && a.Kind != PseudoEvent && match(a) && !p.follows(i) {
 			p.fly(i)
 			adopted = append(adopted, a.Number)
 		}
 	}
 	return adopted
+}
+
+// follows reports whether something waits to be done before synapse i with the same resource on the same node.
+func (p *Progress) follows(i int) bool {
+	a := &p.graph.Synapses[i].Action
+	if a.Resource == nil {
+		return false
+	}
+	seen := make([]bool, len(p.states))
+	var before func(i int) bool
+	before = func(i int) bool {
+		for _, in := range p.graph.Synapses[i].Inputs {
+			if in.Synapse < 0 || seen[in.Synapse] {
+				continue
+			}
+			seen[in.Synapse] = true
+			b := &p.graph.Synapses[in.Synapse].Action
+			if p.states[in.Synapse] == waiting && b.Kind != PseudoEvent && b.Resource != nil && b.Resource.ID == a.Resource.ID && b.Node == a.Node || before(in.Synapse) {
+				return true
+			}
+		}
+		return false
+	}
+	return before(i)
 }
 
 // Abort keeps actions that are not of the highest priority from starting, as after a failure.

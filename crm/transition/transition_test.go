@@ -132,6 +132,24 @@ func TestProgress_Adopt(t *testing.T) {
 
 // TestProgress_Order: whatever the graph, no action fires before its inputs, none twice, and a graph without
 // loops and foreign inputs is carried out completely.
+// A start is under way when the resource is to be restarted: its result must not count as that of the start of the restart,
+// for which others wait.
+func TestProgress_AdoptNotOfRestart(t *testing.T) {
+	g := graph("1", "2<1", "3<2")
+	for i, task := range []string{"stop", "start", "start"} {
+		g.Synapses[i].Action.Task = task
+		g.Synapses[i].Action.Resource = &ResourceRef{ID: []string{"ip", "ip", "web"}[i]}
+	}
+	start := func(a *Action) bool { return a.Task == "start" && a.Resource.ID == "ip" }
+	if adopted := NewProgress(g).Adopt(start); len(adopted) > 0 {
+		t.Errorf("Adopt() = %v, want none: ip stops first", adopted)
+	}
+	g.Synapses[0].Action.Node = "another"
+	if adopted := NewProgress(g).Adopt(start); len(adopted) != 1 {
+		t.Errorf("Adopt() = %v, want the start: what stops is on another node", adopted)
+	}
+}
+
 func TestProgress_Order(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

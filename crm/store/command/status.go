@@ -224,27 +224,13 @@ func (n *State) results(list []Result, timeMS int64, out *Outcome) error {
 		if m == nil || m.Incarnation != r.Incarnation {
 			continue
 		}
-		if r.Recurring != nil {
-			n.recurring(ed, r, out)
-			continue
-		}
-		if r.Local != nil && r.Local.Task == "stonith" {
-			n.Document = ed.Document()
-			n.ownFencing(r, timeMS, out)
-			ed = cib.NewEditor(n.Document)
-			continue
-		}
-		if r.Local != nil {
-			if r.Local.Node == r.Node && (r.Local.Task == "stop" || r.Local.Task == "demote" || r.Local.Task == "monitor" && r.Local.IntervalMS == 0) {
-				n.finish(ed, r.Local, r)
-				out.DecisionNeeded = true
-			}
-			continue
-		}
-		at := slices.IndexFunc(n.Pending, func(p Pending) bool { return p.ID == r.ID })
+		at := slices.IndexFunc(n.Pending, func(p Pending) bool { return r.Recurring == nil && r.Local == nil && p.ID == r.ID })
 		if at < 0 {
-			n.orphan(ed, r, out)
-			n.fencedLate(r, timeMS)
+			needed := out.DecisionNeeded
+			out.DecisionNeeded = false
+			ed = n.unasked(ed, r, timeMS, out)
+			out.Unasked = out.Unasked || out.DecisionNeeded
+			out.DecisionNeeded = out.DecisionNeeded || needed
 			continue
 		}
 		p := n.Pending[at]
@@ -264,6 +250,26 @@ func (n *State) results(list []Result, timeMS int64, out *Outcome) error {
 	}
 	n.Document = ed.Document()
 	return nil
+}
+
+// unasked records a result that is not that of a pending action: a recurring monitor's, one of what a node did by itself, or
+// one that outlived the process that was asked. It returns the editor to go on with.
+func (n *State) unasked(ed *cib.Editor, r *Result, timeMS int64, out *Outcome) *cib.Editor {
+	switch {
+	case r.Recurring != nil:
+		n.recurring(ed, r, out)
+	case r.Local == nil:
+		n.orphan(ed, r, out)
+		n.fencedLate(r, timeMS)
+	case r.Local.Task == "stonith":
+		n.Document = ed.Document()
+		n.ownFencing(r, timeMS, out)
+		ed = cib.NewEditor(n.Document)
+	case r.Local.Node == r.Node && (r.Local.Task == "stop" || r.Local.Task == "demote" || r.Local.Task == "monitor" && r.Local.IntervalMS == 0):
+		n.finish(ed, r.Local, r)
+		out.DecisionNeeded = true
+	}
+	return ed
 }
 
 // orphan records a result that outlived the process which asked for the operation.
