@@ -159,7 +159,7 @@ func (f *flattener) sets(prefix string, list []AttributeSet) {
 				f.always(strings.TrimSpace(name+" "+p.Name), "(no value)")
 			default:
 				f.always(strings.TrimSpace(name+" "+p.Name), p.Value)
-				f.out[len(f.out)-1].secret = SecretName(p.Name) && !strings.HasPrefix(p.Value, "ref:")
+				f.out[len(f.out)-1].secret = SecretName(p.Name) && !IsReference(p.Value)
 			}
 		}
 	}

@@ -11,12 +11,9 @@ const (
 	hiddenFolder = "/var/lib/pacemaker/lrm/secrets"
 )
 
-// referencePrefix begins values that name where a secret is kept.
-const referencePrefix = "ref:"
-
 // Import returns a document of Pacemaker as this cluster keeps it, with what was translated: structure as of
-// Upgrade, values that cibsecret hides as references to its files. Errors name values that Pacemaker takes as they
-// are and that would mean something else here. doc is not changed.
+// Upgrade, values that cibsecret hides as references to its files. Values that Pacemaker hands to the agent as they
+// are and that are references here are named, too. doc is not changed.
 func Import(doc *Document) (*Document, []Problem) {
 	up, problems := Upgrade(doc)
 	out := up.Clone()
@@ -27,12 +24,10 @@ func Import(doc *Document) (*Document, []Problem) {
 				for j := range list[i].Pairs {
 					p := &list[i].Pairs[j]
 					switch {
-					case strings.HasPrefix(p.Value, referencePrefix):
-						problems = append(problems, Problem{Severity: Error, Pos: p.Pos, Where: where,
-							Text: fmt.Sprintf("the value of %s begins with %q, which names where a secret is kept here; Pacemaker would hand it to the agent as it is", p.Name, referencePrefix),
-							Hint: "put the value into a file and refer to that, or import with --force if it is a reference"})
+					case IsReference(p.Value):
+						problems = append(problems, Problem{Pos: p.Pos, Where: where, Text: fmt.Sprintf("the value of %s, %s, is a reference to a secret here", p.Name, p.Value)})
 					case p.Value == hiddenMark:
-						p.Value = "ref:file:" + hiddenFolder + "/" + r.ID + "/" + p.Name
+						p.Value = ReferencePrefix + "file:" + hiddenFolder + "/" + r.ID + "/" + p.Name
 						problems = append(problems, Problem{Pos: p.Pos, Where: where, Text: fmt.Sprintf("%s, hidden by cibsecret, becomes a reference to its file %s", p.Name, strings.TrimPrefix(p.Value, "ref:file:"))})
 					}
 				}

@@ -1,5 +1,7 @@
 package cib
 
+import "github.com/quorate/quorate/crm/rule"
+
 // WithoutPositions returns a copy of doc in which every position is unknown and every layout the usual one.
 // Both say how a text was written, so that documents from different texts are compared without them. The copy shares nothing that
 // can be changed with doc.
@@ -21,8 +23,27 @@ func clearSets(lists ...[]AttributeSet) {
 	for _, list := range lists {
 		for i := range list {
 			list[i].Pos = Pos{}
+			clearRules(list[i].Rules)
 			for j := range list[i].Pairs {
 				list[i].Pairs[j].Pos = Pos{}
+			}
+		}
+	}
+}
+
+// clearRules forgets in which order the fields of dates were written.
+func clearRules(list []rule.Rule) {
+	for i := range list {
+		for j := range list[i].Conditions {
+			c := &list[i].Conditions[j]
+			if c.Rule != nil {
+				clearRules([]rule.Rule{*c.Rule})
+			}
+			if c.Date != nil && c.Date.Duration != nil {
+				c.Date.Duration.Order = ""
+			}
+			if c.Date != nil && c.Date.Spec != nil {
+				c.Date.Spec.Order = ""
 			}
 		}
 	}
@@ -96,6 +117,8 @@ func (r *Resource) clearPositions() {
 
 func (c *Constraint) clearPositions() {
 	c.Pos = Pos{}
+	clearRules(c.Rules)
+	clearRules(c.Lifetime)
 	for i := range c.Sets {
 		c.Sets[i].Pos = Pos{}
 	}

@@ -1,6 +1,28 @@
 package cib
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
+
+// ReferencePrefix begins a parameter value that names where a secret is kept: ref:KIND:NAME.
+const ReferencePrefix = "ref:"
+
+// ReferenceKinds are the kinds of references to secrets.
+var ReferenceKinds = []string{"file", "env", "exec", "credential", "store", "vault", "dns"}
+
+// IsReference reports whether a value begins as a reference to a secret does.
+func IsReference(value string) bool { return strings.HasPrefix(value, ReferencePrefix) }
+
+// ParseReference splits a reference to a secret; ok is false for what is none of a known kind.
+func ParseReference(value string) (kind, name string, ok bool) {
+	rest, ok := strings.CutPrefix(value, ReferencePrefix)
+	if !ok {
+		return "", "", false
+	}
+	kind, name, ok = strings.Cut(rest, ":")
+	return kind, name, ok && name != "" && slices.Contains(ReferenceKinds, kind)
+}
 
 // SecretName reports whether the name of a parameter says that it holds a password or key, such as passwd,
 // login_password, snmp_priv_passwd, api_token or private_key. Names of files and scripts that give one

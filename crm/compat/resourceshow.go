@@ -156,7 +156,7 @@ func (o *resourceOptions) query(c *cluster, v *model.Cluster, r *model.Resource)
 	if r.Parent != nil && configured.ID != r.ConfigID {
 		configured = r.Parent.Config
 	}
-	text := string(cibxml.WriteResource(configured))
+	text := string(cibxml.WriteObject(cib.KindResource, cib.Object{Resource: configured}))
 	if o.xml != nil {
 		o.xml.Open("resource_config")
 		o.xml.Raw(status.ResourceXML(v, r, o.xml.Depth()))

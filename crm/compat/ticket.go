@@ -90,7 +90,7 @@ func (o *ticketOptions) run(f *frame, reading bool) error {
 		found := false
 		for i := range c.doc.Config.Constraints {
 			if k := &c.doc.Config.Constraints[i]; k.Ticket == o.id {
-				fmt.Fprintf(f.io.Out, "%s", cibxml.WriteConstraint(k))
+				fmt.Fprintf(f.io.Out, "%s", cibxml.WriteObject(cib.KindConstraint, cib.Object{Constraint: k}))
 				found = true
 			}
 		}

@@ -59,6 +59,9 @@ type DateDuration struct {
 	Years, Months, Weeks, Days, Hours, Minutes, Seconds string
 	// Extra keeps further attributes that old schemas allow here and that have no effect, as name and value.
 	Extra [][2]string
+	// Order has the names of the fields with spaces between, in the order in which they were written; "" is the usual
+	// one. It decides in which order they are printed, and nothing else.
+	Order string `cbor:",omitempty" json:",omitempty"`
 }
 
 // DateSpec (XML: date_spec) restricts fields of the present time to ranges such as "8-17" or "6-", as
@@ -67,6 +70,8 @@ type DateSpec struct {
 	ID                                                string
 	Years, Months, MonthDays, Hours, Minutes, Seconds string
 	YearDays, WeekYears, Weeks, WeekDays, Moon        string
+	// Order has the names of the fields as they were written, as in DateDuration.
+	Order string `cbor:",omitempty" json:",omitempty"`
 }
 
 // ResourceExpression (XML: rsc_expression) compares a resource agent; an empty field matches all.

@@ -287,7 +287,7 @@ func (s *Shell) cmdImport(c *call) error {
 		s.printf("Nothing to change.\n")
 		return nil
 	}
-	bad := editor.Errors(base.Doc, want)
+	bad := append(editor.Errors(base.Doc, want), verify.References(want)...)
 	for _, p := range verify.Problems(verify.Input{Before: base.Doc, After: want, Metadata: s.metadataOf(c.ctx)}) {
 		if text := placed(c.args[0], p); slices.Contains(bad, p) && !s.opts.force {
 			refused.errs = append(refused.errs, errors.New(text))

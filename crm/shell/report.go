@@ -144,7 +144,7 @@ func obscuredDocument(doc *cib.Document) *cib.Document {
 		for i := range sets {
 			for j := range sets[i].Pairs {
 				p := &sets[i].Pairs[j]
-				if cib.SecretName(p.Name) && !strings.HasPrefix(p.Value, "ref:") && p.Value != "" {
+				if cib.SecretName(p.Name) && !cib.IsReference(p.Value) && p.Value != "" {
 					p.Value = "******"
 				}
 			}

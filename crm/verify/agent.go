@@ -103,7 +103,7 @@ func (k *agentChecker) private(r *cib.Resource, meta *agents.Metadata) {
 	look := func(list []cib.AttributeSet) {
 		for i := range list {
 			for _, p := range list[i].Pairs {
-				if p.Value != "" && !isReference(p.Value) && Private(meta, p.Name) {
+				if p.Value != "" && !cib.IsReference(p.Value) && Private(meta, p.Name) {
 					k.add(cib.Warning, p.Pos, r, fmt.Sprintf("put it into a file that only root may read, and write %s=ref:file:/etc/quorate/secrets/NAME", p.Name),
 						"the value of %s is a password or key and stands in the open", p.Name)
 				}

@@ -66,6 +66,7 @@ func general(doc, before *cib.Document) []cib.Problem {
 	out := cib.Check(doc)
 	strict(out, doc, before)
 	out = append(out, fencing(doc)...)
+	out = append(out, References(doc)...)
 	return append(out, ignored(doc)...)
 }
 
@@ -106,6 +107,28 @@ func fencing(doc *cib.Document) []cib.Problem {
 	}
 	return []cib.Problem{problem(cib.Error, cib.Pos{}, "cluster properties", "define a device (primitive NAME stonith:AGENT ...), or accept the risk with \"property fencing-enabled=false\"",
 		"there are resources and no fencing device: none of them would be started")}
+}
+
+// References refuses values that begin as references to secrets do, and are none: agents would never get them.
+func References(doc *cib.Document) []cib.Problem {
+	var out []cib.Problem
+	cib.EachResource(&doc.Config, func(r, _ *cib.Resource) {
+		look := func(list []cib.AttributeSet) {
+			for i := range list {
+				for _, p := range list[i].Pairs {
+					if _, _, ok := cib.ParseReference(p.Value); !ok && cib.IsReference(p.Value) {
+						out = append(out, problem(cib.Error, p.Pos, fmt.Sprintf("%s %s", r.Kind, r.ID), "the form is ref:KIND:NAME, where KIND is one of "+strings.Join(cib.ReferenceKinds, ", "),
+							"the value of %s begins with %q and is no reference to a secret", p.Name, cib.ReferencePrefix))
+					}
+				}
+			}
+		}
+		look(r.Params)
+		for i := range r.Operations.List {
+			look(r.Operations.List[i].Params)
+		}
+	})
+	return out
 }
 
 func templatesOf(doc *cib.Document) map[string]*cib.Resource {
@@ -202,8 +225,3 @@ func AgentName(r *cib.Resource) string {
 	}
 	return r.Class + ":" + r.Type
 }
-
-// reference begins values that name where a secret is kept.
-const reference = "ref:"
-
-func isReference(value string) bool { return strings.HasPrefix(value, reference) }

@@ -22,14 +22,18 @@ type Snapshot struct {
 	Doc   *cib.Document
 	State *command.State // of the cluster; nil for a file
 	data  []byte         // of a file
+	old   bool           // there may be a newer one already, or more
 }
 
-// A Backend holds the configuration.
+// A Backend holds the configuration: Live or File.
 type Backend interface {
 	// Name is what a prompt shows, such as "live/alpha".
 	Name(ctx context.Context) string
 	// Load fetches the newest document.
 	Load(ctx context.Context) (*Snapshot, error)
+	// configuration fetches the configuration for one small change, where it saves work without the status; quick
+	// prefers what is at hand, and no more than the scope, to all of the newest.
+	configuration(ctx context.Context, scope client.Scope, quick bool) (*Snapshot, error)
 	// Commit applies changes that were made to base, merged with what others changed in other parts. A
 	// *ConflictError says that somebody changed the same part since; Force overrides that.
 	Commit(ctx context.Context, base *Snapshot, changes []cib.Change, opts Options) error
@@ -85,30 +89,20 @@ const maxTries = 20
 // something out of sight is refused and made again, so most changes need not wait for the leader twice. With Force less is
 // refused, so it starts from the newest.
 func Change(ctx context.Context, b Backend, opts Options, edit func(doc *cib.Document) error) (changed bool, err error) {
-	live, _ := b.(*Live)
 	for try := 0; ; try++ {
-		quick := live != nil && try == 0 && !opts.Force
-		var base *Snapshot
-		switch {
-		case quick:
-			base, err = live.configuration(ctx, opts.Scope, true)
-		case live != nil:
-			base, err = live.configuration(ctx, client.Scope{}, false)
-		default:
-			base, err = b.Load(ctx)
-		}
+		base, err := b.configuration(ctx, opts.Scope, try == 0 && !opts.Force)
 		if err != nil {
 			return false, err
 		}
 		changes, err := difference(base.Doc, edit)
-		if quick && (err != nil || len(changes) == 0) {
+		if base.old && (err != nil || len(changes) == 0) {
 			continue // it may be otherwise by now, or elsewhere
 		}
 		if err != nil || len(changes) == 0 {
 			return false, err
 		}
 		err = b.Commit(ctx, base, changes, opts)
-		if quick && refused(err) {
+		if base.old && refused(err) {
 			continue
 		}
 		var conflict *ConflictError

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/quorate/quorate/crm/api/client"
 	"github.com/quorate/quorate/crm/cib"
 	"github.com/quorate/quorate/crm/cib/cibxml"
 )
@@ -46,6 +47,11 @@ func (b *File) Load(context.Context) (*Snapshot, error) {
 		return nil, fmt.Errorf("%s: %w", b.Path, err)
 	}
 	return &Snapshot{Doc: doc, data: data}, nil
+}
+
+// configuration implements Backend.
+func (b *File) configuration(ctx context.Context, _ client.Scope, _ bool) (*Snapshot, error) {
+	return b.Load(ctx)
 }
 
 // Commit implements Backend. The file is replaced in one step and keeps its mode. The message is not kept: a CIB

@@ -48,16 +48,19 @@ func (b *Live) Fetch(ctx context.Context, stale bool) (*Snapshot, error) {
 	return &Snapshot{Doc: st.Document, State: st}, nil
 }
 
-// configuration is Fetch without the status, or with a scope just of that.
-func (b *Live) configuration(ctx context.Context, scope client.Scope, stale bool) (*Snapshot, error) {
-	st, err := b.Client.Configuration(ctx, scope, stale)
+// configuration implements Backend: quick is what this node has without asking the leader.
+func (b *Live) configuration(ctx context.Context, scope client.Scope, quick bool) (*Snapshot, error) {
+	if !quick {
+		scope = client.Scope{}
+	}
+	st, err := b.Client.Configuration(ctx, scope, quick)
 	if err != nil {
 		return nil, err
 	}
 	if st.ClusterID == "" {
 		return nil, ErrNoCluster
 	}
-	return &Snapshot{Doc: st.Document, State: st}, nil
+	return &Snapshot{Doc: st.Document, State: st, old: quick}, nil
 }
 
 // Commit implements Backend.

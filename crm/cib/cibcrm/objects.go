@@ -2,6 +2,7 @@ package cibcrm
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/quorate/quorate/crm/cib"
@@ -165,7 +166,7 @@ func (p *parser) topology(st *Statement) error {
 			l.Devices = append(l.Devices, d)
 		}
 		levels[levelKey(&l)]++
-		l.Index = itoa(levels[levelKey(&l)])
+		l.Index = strconv.Itoa(levels[levelKey(&l)])
 		st.Levels = append(st.Levels, l)
 		p.at++
 	}
@@ -184,17 +185,6 @@ func levelKey(l *cib.FencingLevel) string {
 }
 
 const allNodes = "@@"
-
-func itoa(n int) string {
-	if n == 0 {
-		return "0"
-	}
-	var b []byte
-	for ; n > 0; n /= 10 {
-		b = append([]byte{byte('0' + n%10)}, b...)
-	}
-	return string(b)
-}
 
 func (p *parser) target(st *Statement) error {
 	id, err := p.id("name of the user or group")

@@ -136,7 +136,7 @@ func (p *printer) add(keyword, id string, comments []string, text func() string,
 		s = text()
 	}
 	if s == "" || !p.hidden && !p.readsBack(s, keyword, o) {
-		s = p.xml(o, keyword)
+		s = xmlStatement(o, keyword)
 	}
 	var b strings.Builder
 	for _, c := range comments {
@@ -146,83 +146,76 @@ func (p *printer) add(keyword, id string, comments []string, text func() string,
 	p.items = append(p.items, Item{keyword, id, b.String()})
 }
 
-// xml prints an object as an xml statement.
-func (p *printer) xml(o cib.Object, keyword string) string {
-	var text string
+// setKinds are the kinds of the sets of attributes and lists of roles that several keywords share.
+var setKinds = map[string]string{"property": cib.KindProperties, "rsc_defaults": cib.KindResourceDefaults, "op_defaults": cib.KindOpDefaults,
+	"acl_group": cib.KindACLGroup}
+
+// xmlStatement prints an object as an xml statement.
+func xmlStatement(o cib.Object, keyword string) string {
+	text := dedent(string(cibxml.WriteObject(setKinds[keyword], alone(o))))
+	if keyword == "rsc_defaults" || keyword == "op_defaults" {
+		// The element alone does not say which defaults it belongs to.
+		text = "<" + keyword + ">\n" + text + "\n</" + keyword + ">"
+	}
+	return "xml " + strings.ReplaceAll(text, "\n", " \\\n")
+}
+
+// alone returns an object without its comments, which are printed before it, and with references for its members,
+// which are statements of their own.
+func alone(o cib.Object) cib.Object {
 	switch {
 	case o.Resource != nil:
 		r := *o.Resource
-		r.Comments = nil
-		r.Members = nil
+		r.Comments, r.Members = nil, nil
 		for _, m := range o.Resource.Members {
-			// The members are statements of their own: a reference stands for each.
 			r.Members = append(r.Members, &cib.Resource{Kind: m.Kind, ID: m.ID})
 		}
-		text = string(cibxml.WriteResource(&r))
+		o.Resource = &r
 	case o.Constraint != nil:
 		k := *o.Constraint
 		k.Comments = nil
-		text = string(cibxml.WriteConstraint(&k))
+		o.Constraint = &k
 	case o.Node != nil:
 		n := *o.Node
 		n.Comments = nil
-		text = string(cibxml.WriteNode(&n))
+		o.Node = &n
 	case o.Set != nil:
-		set := *o.Set
-		set.Comments = nil
-		if keyword == "property" {
-			text = string(cibxml.WriteAttributeSet("cluster_property_set", &set))
-			break
-		}
-		// The element alone does not say which defaults it belongs to.
-		text = "<" + keyword + ">\n" + dedent(string(cibxml.WriteAttributeSet("meta_attributes", &set))) + "\n</" + keyword + ">"
-	default:
-		text = elementOf(o, keyword, p.config)
-	}
-	return "xml " + strings.ReplaceAll(dedent(text), "\n", " \\\n")
-}
-
-// elementOf cuts the element of one object out of the XML of a configuration that holds nothing else.
-func elementOf(o cib.Object, keyword string, from *cib.Configuration) string {
-	var c cib.Configuration
-	outer := ""
-	switch {
+		s := *o.Set
+		s.Comments = nil
+		o.Set = &s
 	case o.Tag != nil:
 		t := *o.Tag
 		t.Comments = nil
-		c.Tags, outer = []cib.Tag{t}, "tags"
+		o.Tag = &t
 	case o.Role != nil:
 		r := *o.Role
 		r.Comments = nil
-		c.Roles, outer = []cib.ACLRole{r}, "acls"
+		o.Role = &r
 	case o.User != nil:
 		u := *o.User
 		u.Comments = nil
-		c.Users, outer = []cib.ACLUser{u}, "acls"
+		o.User = &u
 	case o.Target != nil:
 		t := *o.Target
 		t.Comments = nil
-		outer = "acls"
-		if keyword == "acl_group" {
-			c.Groups = []cib.ACLTarget{t}
-		} else {
-			c.Targets = []cib.ACLTarget{t}
-		}
+		o.Target = &t
 	case o.Alert != nil:
 		a := *o.Alert
 		a.Comments = nil
-		c.Alerts, outer = []cib.Alert{a}, "alerts"
-	default:
-		c.FencingTopology = from.FencingTopology
-		text := string(cibxml.WriteConfiguration(&c, cibxml.Options{Plain: true}))
-		_, rest, _ := strings.Cut(text, "<fencing-topology")
-		body, _, _ := strings.Cut(rest, "</fencing-topology>")
-		return "<fencing-topology" + body + "</fencing-topology>"
+		o.Alert = &a
 	}
-	text := string(cibxml.WriteConfiguration(&c, cibxml.Options{Plain: true}))
-	_, rest, _ := strings.Cut(text, "<"+outer+">")
-	body, _, _ := strings.Cut(rest, "</"+outer+">")
-	return body
+	return o
+}
+
+// xmlTopology prints the fencing levels as one xml statement.
+func (p *printer) xmlTopology() string {
+	var b strings.Builder
+	b.WriteString("xml <fencing-topology>")
+	for i := range p.config.FencingTopology {
+		b.WriteString(" \\\n  " + strings.TrimSpace(string(cibxml.WriteObject(cib.KindLevel, cib.Object{Level: &p.config.FencingTopology[i]}))))
+	}
+	b.WriteString(" \\\n</fencing-topology>")
+	return b.String()
 }
 
 // dedent takes the indentation of the first line from all lines.
@@ -274,11 +267,8 @@ func (p *printer) nvpairs(list []cib.NVPair) []string {
 	return out
 }
 
-// secretPrefix begins the values that refer to a secret instead of holding it.
-const secretPrefix = "ref:"
-
 func (p *printer) value(name, value string) string {
-	if !strings.HasPrefix(value, secretPrefix) {
+	if !cib.IsReference(value) {
 		for _, pattern := range p.opts.Obscure {
 			if ok, err := path.Match(pattern, name); err == nil && ok {
 				p.hidden = true
@@ -379,26 +369,15 @@ func conditionText(c *rule.Condition) []string {
 		case "gt":
 			return []string{"date gt", quote(d.Start)}
 		case "date_spec":
-			if s := d.Spec; s != nil {
-				for _, name := range []string{"years", "months", "weeks", "weekyears", "monthdays", "weekdays", "yeardays", "hours", "minutes", "seconds", "moon"} {
-					field(name, *specField(s, name))
-				}
+			if d.Spec != nil {
+				d.Spec.EachField(field)
 			}
 			return append([]string{"date spec"}, fields...)
 		}
 		field("start", d.Start)
 		field("end", d.End)
-		if s := d.Duration; s != nil {
-			field("years", s.Years)
-			field("months", s.Months)
-			field("weeks", s.Weeks)
-			field("days", s.Days)
-			field("hours", s.Hours)
-			field("minutes", s.Minutes)
-			field("seconds", s.Seconds)
-			for _, x := range s.Extra {
-				field(x[0], x[1])
-			}
+		if d.Duration != nil {
+			d.Duration.EachField(field)
 		}
 		return append([]string{"date in"}, fields...)
 	}
@@ -722,7 +701,7 @@ func (p *printer) topology() {
 		}
 	}
 	if !plain || p.opts.XML {
-		p.items = append(p.items, Item{"fencing_topology", "", p.xml(cib.Object{}, "fencing_topology")})
+		p.items = append(p.items, Item{"fencing_topology", "", p.xmlTopology()})
 		return
 	}
 	members := 0
@@ -919,7 +898,7 @@ func (p *printer) readsBack(text, keyword string, o cib.Object) bool {
 func same(a, b any) bool { return sameValue(reflect.ValueOf(a), reflect.ValueOf(b), "") }
 
 var notSaid = map[string]bool{"ID": true, "Pos": true, "Comments": true, "Members": true, "Links": true, "Witness": true, "Voter": true,
-	"Layout": true, "HasValue": true, "CallID": true}
+	"Layout": true, "Order": true, "HasValue": true, "CallID": true}
 
 func sameValue(a, b reflect.Value, field string) bool {
 	switch a.Kind() {

@@ -147,49 +147,26 @@ func (p *parser) date() (rule.Condition, error) {
 		if d.Start == "" {
 			return none, p.fail("a range needs start=DATE, end=DATE or both, or start=DATE and a duration")
 		}
-		dur := &rule.DateDuration{}
-		any := false
-		for {
-			name, v, ok := p.option(dateFields...)
-			if !ok {
-				break
-			}
-			any = true
-			switch name {
-			case "years":
-				dur.Years = v
-			case "months":
-				dur.Months = v
-			case "weeks":
-				dur.Weeks = v
-			case "days":
-				dur.Days = v
-			case "hours":
-				dur.Hours = v
-			case "minutes":
-				dur.Minutes = v
-			case "seconds":
-				dur.Seconds = v
-			default:
+		var dur rule.DateDuration
+		names := p.dateFields(func(name, v string) {
+			if f := dur.Field(name); f != nil {
+				*f = v
+			} else {
 				dur.Extra = append(dur.Extra, [2]string{name, v})
 			}
-		}
-		if any {
-			d.Duration = dur
+		})
+		if dur.SetOrder(names); len(names) > 0 {
+			d.Duration = &dur
 		}
 	case p.accept("spec", "date_spec"):
 		d.Operation = "date_spec"
 		d.Spec = &rule.DateSpec{}
-		any := false
-		for {
-			name, v, ok := p.option(dateFields...)
-			if !ok {
-				break
+		names := p.dateFields(func(name, v string) {
+			if f := d.Spec.Field(name); f != nil {
+				*f = v
 			}
-			any = true
-			*specField(d.Spec, name) = v
-		}
-		if !any {
+		})
+		if d.Spec.SetOrder(names); len(names) == 0 {
 			return none, p.fail("a date specification needs at least one of %s", strings.Join(dateFields, ", "))
 		}
 	default:
@@ -198,32 +175,17 @@ func (p *parser) date() (rule.Condition, error) {
 	return rule.Condition{Date: d}, nil
 }
 
-func specField(s *rule.DateSpec, name string) *string {
-	switch name {
-	case "hours":
-		return &s.Hours
-	case "monthdays":
-		return &s.MonthDays
-	case "weekdays":
-		return &s.WeekDays
-	case "yeardays":
-		return &s.YearDays
-	case "months":
-		return &s.Months
-	case "weeks":
-		return &s.Weeks
-	case "years":
-		return &s.Years
-	case "weekyears":
-		return &s.WeekYears
-	case "minutes":
-		return &s.Minutes
-	case "seconds":
-		return &s.Seconds
-	case "moon":
-		return &s.Moon
+// dateFields reads the fields of a date specification or duration and returns their names as they come.
+func (p *parser) dateFields(set func(name, value string)) []string {
+	var names []string
+	for {
+		name, v, ok := p.option(dateFields...)
+		if !ok {
+			return names
+		}
+		set(name, v)
+		names = append(names, name)
 	}
-	return new(string)
 }
 
 // attributes reads one block of name/value pairs: "[$id=ID|$id-ref=ID] [SCORE:] [rule RULE] NAME=VALUE ...",

@@ -37,16 +37,9 @@ func TestStatements_Golden(t *testing.T) {
 			continue
 		}
 		xml := ""
-		cib.Objects(c, func(_, _ string, o cib.Object) {
-			switch {
-			case o.Resource != nil:
-				xml += string(cibxml.WriteResource(o.Resource))
-			case o.Constraint != nil:
-				xml += string(cibxml.WriteConstraint(o.Constraint))
-			case o.Node != nil:
-				xml += string(cibxml.WriteNode(o.Node))
-			case o.Set != nil:
-				xml += string(cibxml.WriteAttributeSet("set", o.Set))
+		cib.Objects(c, func(kind, _ string, o cib.Object) {
+			if o.Resource != nil || o.Constraint != nil || o.Node != nil || o.Set != nil {
+				xml += string(cibxml.WriteObject(kind, o))
 			}
 		})
 		if xml == "" {

@@ -233,23 +233,20 @@ func (c *codec) values(s *cib.AttributeSet, f setForm) {
 	}
 }
 
-// secretKinds are the kinds of references to secrets.
-var secretKinds = []string{"file", "env", "exec", "credential", "store", "vault", "dns"}
-
 // attribute returns the value of an attribute: a scalar, or a reference such as { file = "..." }.
 func (c *codec) attribute(n *node, name string, f setForm) (string, bool) {
 	if n.kind == kindTable && f.secret {
-		if len(n.keys) == 1 && slices.Contains(secretKinds, n.keys[0]) && n.values[0].kind == kindText {
-			return "ref:" + n.keys[0] + ":" + n.values[0].text, true
+		if len(n.keys) == 1 && slices.Contains(cib.ReferenceKinds, n.keys[0]) && n.values[0].kind == kindText {
+			return cib.ReferencePrefix + n.keys[0] + ":" + n.values[0].text, true
 		}
-		c.errorAt(n, name, "write { file = \"...\" }, or "+strings.Join(secretKinds[1:], ", "), "a table here is a reference to a secret, with one key and a text")
+		c.errorAt(n, name, "write { file = \"...\" }, or "+strings.Join(cib.ReferenceKinds[1:], ", "), "a table here is a reference to a secret, with one key and a text")
 		return "", false
 	}
 	text, ok := c.scalar(n, name)
 	if !ok {
 		return "", false
 	}
-	if f.secret && n.kind == kindText && strings.HasPrefix(text, "ref:") {
+	if f.secret && n.kind == kindText && cib.IsReference(text) {
 		c.errorAt(n, name, "write it as a table, such as { file = \"...\" }", "a text that starts with \"ref:\" is a reference")
 		return "", false
 	}
@@ -263,26 +260,13 @@ func (c *codec) attribute(n *node, name string, f setForm) (string, bool) {
 // valueNode writes the value of an attribute.
 func valueNode(text string, f setForm) *node {
 	if f.secret {
-		if rest, ok := strings.CutPrefix(text, "ref:"); ok {
-			kind, what, ok := strings.Cut(rest, ":")
-			if ok && slices.Contains(secretKinds, kind) {
-				n := newTable()
-				n.set(kind, &node{kind: kindText, text: what})
-				return n
-			}
+		if kind, what, ok := cib.ParseReference(text); ok {
+			n := newTable()
+			n.set(kind, &node{kind: kindText, text: what})
+			return n
 		}
 	}
 	return scalarNode(text)
-}
-
-// badReference reports whether a value looks like a reference to a secret, but is none that can be written.
-func badReference(text string) bool {
-	rest, ok := strings.CutPrefix(text, "ref:")
-	if !ok {
-		return false
-	}
-	kind, _, ok := strings.Cut(rest, ":")
-	return !ok || !slices.Contains(secretKinds, kind)
 }
 
 func checkScore(text string) error { _, err := cib.ParseScore(text); return err }
@@ -340,11 +324,8 @@ func (c *codec) condition(x *rule.Condition, id, ruleID string) {
 			c.sub("duration", d.Duration != nil, func(c *codec) {
 				l := d.Duration
 				c.byDefault("id", &l.ID, madeID(d.ID, "duration"))
-				for _, f := range []struct {
-					name string
-					p    *string
-				}{{"years", &l.Years}, {"months", &l.Months}, {"weeks", &l.Weeks}, {"days", &l.Days}, {"hours", &l.Hours}, {"minutes", &l.Minutes}, {"seconds", &l.Seconds}} {
-					c.value(f.name, f.p)
+				for _, name := range rule.DurationFields {
+					c.value(name, l.Field(name))
 				}
 				extra := make([]cib.Attr, len(l.Extra))
 				for i, a := range l.Extra {
@@ -363,12 +344,8 @@ func (c *codec) condition(x *rule.Condition, id, ruleID string) {
 			c.sub("spec", d.Spec != nil, func(c *codec) {
 				s := d.Spec
 				c.byDefault("id", &s.ID, madeID(d.ID, "spec"))
-				for _, f := range []struct {
-					name string
-					p    *string
-				}{{"years", &s.Years}, {"months", &s.Months}, {"monthdays", &s.MonthDays}, {"hours", &s.Hours}, {"minutes", &s.Minutes}, {"seconds", &s.Seconds},
-					{"yeardays", &s.YearDays}, {"weekyears", &s.WeekYears}, {"weeks", &s.Weeks}, {"weekdays", &s.WeekDays}, {"moon", &s.Moon}} {
-					c.value(f.name, f.p)
+				for _, name := range rule.SpecFields {
+					c.value(name, s.Field(name))
 				}
 			})
 		})

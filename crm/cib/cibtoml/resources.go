@@ -106,10 +106,10 @@ func (c *codec) literals(r *cib.Resource) []string {
 		for i := range list {
 			for _, p := range list[i].Pairs {
 				name := cmp.Or(p.Name, "value")
-				if badReference(p.Value) {
-					c.refuse("resource %s: the value of %s starts with \"ref:\" but is no reference to a secret that is known; expected ref:KIND:... with %s", r.ID, name, strings.Join(secretKinds, ", "))
+				if _, _, ok := cib.ParseReference(p.Value); !ok && cib.IsReference(p.Value) {
+					c.refuse("resource %s: the value of %s starts with \"ref:\" but is no reference to a secret that is known; expected ref:KIND:... with %s", r.ID, name, strings.Join(cib.ReferenceKinds, ", "))
 				}
-				if p.Value != "" && !strings.HasPrefix(p.Value, "ref:") && c.options.secret(r, name) && !slices.Contains(out, name) {
+				if p.Value != "" && !cib.IsReference(p.Value) && c.options.secret(r, name) && !slices.Contains(out, name) {
 					out = append(out, name)
 				}
 			}

@@ -169,7 +169,7 @@ func (x *exporter) resources() {
 		x.ids(r.ID+"-utilization", r.Utilization)
 		for _, s := range r.Params {
 			for _, p := range s.Pairs {
-				if strings.HasPrefix(p.Value, "ref:") {
+				if cib.IsReference(p.Value) {
 					x.note(p.Pos, "resource "+r.ID, "the value of %s is a reference to a secret, which Pacemaker does not resolve; put the value in by hand", p.Name)
 				}
 			}

@@ -12,7 +12,10 @@ import (
 // fields of a constraint's own kind are used, names of further attributes are not repeated.
 func fit(p any) {
 	switch x := p.(type) {
+	case *rule.DateSpec:
+		x.Order = ""
 	case *rule.DateDuration:
+		x.Order = ""
 		if len(x.Extra) > 1 {
 			x.Extra = x.Extra[:1]
 		}

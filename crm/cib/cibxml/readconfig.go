@@ -283,25 +283,13 @@ func (d *decoder) dateExpression() *rule.DateExpression {
 		switch string(d.name) {
 		case "duration":
 			x.Duration = &rule.DateDuration{}
-			for i := range d.attrs {
-				a := &d.attrs[i]
-				if f := durationField(x.Duration, string(a.name)); f != nil {
-					*f = d.str(a)
-				} else {
-					x.Duration.Extra = append(x.Duration.Extra, [2]string{d.strings.intern(a.name), d.str(a)})
-				}
-			}
+			x.Duration.SetOrder(d.fields(&x.Duration.ID, x.Duration.Field, func(a *attr) {
+				x.Duration.Extra = append(x.Duration.Extra, [2]string{d.strings.intern(a.name), d.str(a)})
+			}))
 			d.leaf()
 		case "date_spec":
 			x.Spec = &rule.DateSpec{}
-			for i := range d.attrs {
-				a := &d.attrs[i]
-				if f := specField(x.Spec, string(a.name)); f != nil {
-					*f = d.str(a)
-				} else {
-					d.unknownAttribute(a)
-				}
-			}
+			x.Spec.SetOrder(d.fields(&x.Spec.ID, x.Spec.Field, nil))
 			d.leaf()
 		default:
 			d.skip("is not known in a date expression and is ignored")
@@ -310,62 +298,28 @@ func (d *decoder) dateExpression() *rule.DateExpression {
 	return x
 }
 
-// durationNames and specNames are the attributes in the order of writing.
-var (
-	durationNames = []string{"id", "years", "months", "weeks", "days", "hours", "minutes", "seconds"}
-	specNames     = []string{"id", "years", "months", "monthdays", "hours", "minutes", "seconds", "yeardays", "weekyears", "weeks", "weekdays", "moon"}
-)
-
-func durationField(d *rule.DateDuration, name string) *string {
-	switch name {
-	case "id":
-		return &d.ID
-	case "years":
-		return &d.Years
-	case "months":
-		return &d.Months
-	case "weeks":
-		return &d.Weeks
-	case "days":
-		return &d.Days
-	case "hours":
-		return &d.Hours
-	case "minutes":
-		return &d.Minutes
-	case "seconds":
-		return &d.Seconds
+// fields reads the attributes of a date specification or duration and returns their names in the order of writing.
+// Those that are no field go to extra, or are reported where that is nil.
+func (d *decoder) fields(id *string, field func(string) *string, extra func(*attr)) []string {
+	var names []string
+	for i := range d.attrs {
+		a := &d.attrs[i]
+		name := d.strings.intern(a.name)
+		switch f := field(name); {
+		case name == "id":
+			*id = d.str(a)
+			continue
+		case f != nil:
+			*f = d.str(a)
+		case extra != nil:
+			extra(a)
+		default:
+			d.unknownAttribute(a)
+			continue
+		}
+		names = append(names, name)
 	}
-	return nil
-}
-
-func specField(s *rule.DateSpec, name string) *string {
-	switch name {
-	case "id":
-		return &s.ID
-	case "years":
-		return &s.Years
-	case "months":
-		return &s.Months
-	case "monthdays":
-		return &s.MonthDays
-	case "hours":
-		return &s.Hours
-	case "minutes":
-		return &s.Minutes
-	case "seconds":
-		return &s.Seconds
-	case "yeardays":
-		return &s.YearDays
-	case "weekyears":
-		return &s.WeekYears
-	case "weeks":
-		return &s.Weeks
-	case "weekdays":
-		return &s.WeekDays
-	case "moon":
-		return &s.Moon
-	}
-	return nil
+	return names
 }
 
 func (d *decoder) nodeElement() {

@@ -77,34 +77,6 @@ func WriteNodeState(n *cib.NodeState) []byte {
 	return w.Bytes()
 }
 
-// WriteAttributeSet returns a set of attributes as the named element, such as meta_attributes.
-func WriteAttributeSet(element string, s *cib.AttributeSet) []byte {
-	var w writer
-	w.set(element, s)
-	return w.Bytes()
-}
-
-// WriteResource returns a resource element.
-func WriteResource(r *cib.Resource) []byte {
-	var w writer
-	w.resource(r)
-	return w.Bytes()
-}
-
-// WriteConstraint returns a constraint element.
-func WriteConstraint(c *cib.Constraint) []byte {
-	var w writer
-	w.constraint(c)
-	return w.Bytes()
-}
-
-// WriteNode returns a node element.
-func WriteNode(n *cib.Node) []byte {
-	var w writer
-	w.node(n)
-	return w.Bytes()
-}
-
 // WriteObject returns the element of one object of the configuration, as cib.Objects names it. The settings
 // of the cluster are comments.
 func WriteObject(kind string, o cib.Object) []byte {
@@ -508,24 +480,24 @@ func (w *writer) date(x *rule.DateExpression) {
 	w.opt("end", x.End)
 	if x.Duration != nil {
 		w.start("duration")
-		for _, name := range durationNames {
-			w.opt(name, *durationField(x.Duration, name))
-		}
-		for _, a := range x.Duration.Extra {
-			if validXMLName(a[0]) && durationField(x.Duration, a[0]) == nil {
-				w.attr(a[0], a[1])
-			}
-		}
+		w.opt("id", x.Duration.ID)
+		x.Duration.EachField(w.field)
 		w.end("duration")
 	}
 	if x.Spec != nil {
 		w.start("date_spec")
-		for _, name := range specNames {
-			w.opt(name, *specField(x.Spec, name))
-		}
+		w.opt("id", x.Spec.ID)
+		x.Spec.EachField(w.field)
 		w.end("date_spec")
 	}
 	w.end("date_expression")
+}
+
+// field writes a field of a date specification or duration.
+func (w *writer) field(name, value string) {
+	if validXMLName(name) && name != "id" {
+		w.attr(name, value)
+	}
 }
 
 func (w *writer) node(n *cib.Node) {
