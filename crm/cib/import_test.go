@@ -14,7 +14,7 @@ func TestImport(t *testing.T) {
 	if doc.Config.Resources[0].Params[0].Pairs[0].Value != "lrm://" {
 		t.Error("Import changed its input")
 	}
-	if p := problems[len(problems)-1]; p.Pos.Line != 7 || p.String() != `primitive db: the value of key, ref:file:/x, is a reference to a secret here` {
+	if p := problems[len(problems)-1]; p.Pos.Line != 7 || p.String() != `line 7: primitive db: the value of key, ref:file:/x, is a reference to a secret here` {
 		t.Errorf("problems = %v, want one about the value of key", problems)
 	}
 	if len(problems) != 2 {

@@ -327,7 +327,7 @@ func (s *Shell) cmdShow(c *call) error {
 		_, err = s.out.Write(data)
 		return err
 	}
-	items, err := s.filterItems(w, c.args, cibcrm.PrintOptions{Obscure: obscured})
+	items, err := s.filterItems(w, c.args, cibcrm.PrintOptions{Obscure: obscured, Field: true})
 	if err != nil {
 		return err
 	}

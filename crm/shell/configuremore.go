@@ -352,7 +352,9 @@ func setTimeout(r *cib.Resource, name, timeout string) {
 		}
 	}
 	if !found && (name == "start" || name == "stop") {
-		r.Operations.List = append(r.Operations.List, cib.Operation{Name: name, Interval: "0", Extra: []cib.Attr{{Name: "timeout", Value: timeout}}})
+		o := cib.Operation{Name: name, Interval: "0", Extra: []cib.Attr{{Name: "timeout", Value: timeout}}}
+		o.SetLayout([]byte{cib.PartAttribute, cib.PartInterval})
+		r.Operations.List = append(r.Operations.List, o)
 	}
 }
 

@@ -25,8 +25,8 @@ func TestImport(t *testing.T) {
 	o := newOffline(t)
 	write("ref:nosuch:/x")
 	before := o.must("configure", "show")
-	const bad = `primitive db: the value of password begins with "ref:" and is no reference to a secret`
-	o.refusedOffline("old.xml:3:32: "+bad, "import", file)
+	const bad = `the value of password begins with "ref:" and is no reference to a secret`
+	o.refusedOffline("old.xml:3:32: primitive db: "+bad, "import", file)
 	o.refusedOffline(bad, "configure", "load", "xml", "replace", file)
 	o.refusedOffline(bad, "configure", "primitive", "x", "lsb:db", "params", "password=ref:nosuch:/x")
 	if got := o.must("configure", "show"); got != before {

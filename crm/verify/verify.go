@@ -29,8 +29,8 @@ type Metadata func(agent string) (*agents.Metadata, error)
 
 // Input is what is verified.
 type Input struct {
-	// Before is the configuration that After replaces. Warnings that it deserves already are left out, and agents
-	// are asked about what changes only; nil = all of After is new.
+	// Before is the configuration that After replaces. Warnings that it deserves already are left out, as is what the
+	// policy ignored already, and agents are asked about what changes only; nil = all of After is new.
 	Before *cib.Document
 	After  *cib.Document
 	// Metadata is nil where agents cannot be asked; then nothing is said of them.
@@ -45,13 +45,17 @@ func Problems(in Input) []cib.Problem {
 	if before == nil {
 		before = &cib.Document{}
 	} else {
-		for _, p := range general(before, &cib.Document{}) {
+		for _, p := range general(before) {
 			known[p.Where+"\x00"+p.Text] = p.Severity == cib.Warning
+		}
+		for _, p := range ignored(before) {
+			known[p.Where+"\x00"+p.Text] = true
 		}
 	}
 	var out []cib.Problem
-	for _, p := range general(in.After, before) {
+	for _, p := range general(in.After) {
 		if !known[p.Where+"\x00"+p.Text] {
+			strict(&p)
 			out = append(out, p)
 		}
 	}
@@ -62,9 +66,8 @@ func Problems(in Input) []cib.Problem {
 }
 
 // general is what can be said without agents.
-func general(doc, before *cib.Document) []cib.Problem {
+func general(doc *cib.Document) []cib.Problem {
 	out := cib.Check(doc)
-	strict(out, doc, before)
 	out = append(out, fencing(doc)...)
 	out = append(out, References(doc)...)
 	return append(out, ignored(doc)...)
@@ -141,6 +144,26 @@ func templatesOf(doc *cib.Document) map[string]*cib.Resource {
 	return out
 }
 
+// unpromotable names resources that are to be promoted, and never are.
+func unpromotable(doc *cib.Document) []cib.Problem {
+	var out []cib.Problem
+	var walk func(list []*cib.Resource, promotable bool)
+	walk = func(list []*cib.Resource, promotable bool) {
+		for _, r := range list {
+			meta, _ := cib.Value(r.Meta, "promotable")
+			can := promotable || r.LegacyMaster || r.Kind == cib.Bundle || cib.IsTrue(meta)
+			role, _ := cib.Value(r.Meta, "target-role")
+			if (strings.EqualFold(role, "Promoted") || strings.EqualFold(role, "Master")) && !can && r.Kind != cib.Template {
+				out = append(out, problem(cib.Error, r.Pos, fmt.Sprintf("%s %s", r.Kind, r.ID), "write Started, or make it a clone with meta promotable=true",
+					"target-role=%s is for promotable clones only", role))
+			}
+			walk(r.Members, can)
+		}
+	}
+	walk(doc.Config.Resources, false)
+	return out
+}
+
 // ignored names what the policy would ignore or take otherwise than it was written.
 func ignored(doc *cib.Document) []cib.Problem {
 	var out []cib.Problem
@@ -156,10 +179,30 @@ func ignored(doc *cib.Document) []cib.Problem {
 			clones[r.ID] = parent.ID
 		}
 	})
+	out = append(out, unpromotable(doc)...)
+	cib.EachResource(&doc.Config, func(r, _ *cib.Resource) {
+		for _, name := range []string{"ordered", "collocated"} {
+			if _, set := cib.Value(r.Meta, name); set && r.Kind == cib.Group {
+				out = append(out, problem(cib.Error, r.Pos, fmt.Sprintf("%s %s", r.Kind, r.ID), "use an order or a colocation with a set of resources instead of a group",
+					"the meta-attribute %s of groups is not supported any more", name))
+			}
+		}
+	})
+	derived := make(map[string]bool) // templates; true = of a primitive
+	cib.EachResource(&doc.Config, func(r, _ *cib.Resource) {
+		if r.Template != "" {
+			derived[r.Template] = true
+		} else if r.Kind == cib.Template {
+			derived[r.ID] = derived[r.ID] || false
+		}
+	})
 	for i := range doc.Config.Constraints {
 		k := &doc.Config.Constraints[i]
 		where := fmt.Sprintf("%s %s", k.Kind, k.ID)
 		inside := func(id string) {
+			if used, template := derived[id]; template && !used {
+				out = append(out, problem(cib.Error, k.Pos, where, "name a resource", "no resource is made from the template %s", id))
+			}
 			if clone := clones[id]; clone != "" {
 				out = append(out, problem(cib.Error, k.Pos, where, "name "+clone+" instead", "%s is inside of clone %s and has many instances", id, clone))
 			}
@@ -180,19 +223,21 @@ func ignored(doc *cib.Document) []cib.Problem {
 	return out
 }
 
-// strict makes errors of values that are none where nobody can want the default instead: of cluster properties that
-// change now, and of target roles.
-func strict(problems []cib.Problem, doc, before *cib.Document) {
-	for i := range problems {
-		p := &problems[i]
-		o := cib.PropertyOption(p.Option)
-		switch {
-		case p.Option == "target-role":
-			p.Severity = cib.Error
-		case o != nil && p.Where == cib.PropertiesPlace:
-			was, _ := cib.Value(before.Config.Properties, p.Option)
-			now, _ := cib.Value(doc.Config.Properties, p.Option)
-			if was != now {
+// strict makes an error of a value that is none, where nobody can want the default instead: of cluster properties,
+// target roles, and of numbers and times of resources.
+func strict(p *cib.Problem) {
+	if p.Option == "" {
+		return
+	}
+	if p.Option == "target-role" || p.Where == cib.PropertiesPlace && cib.PropertyOption(p.Option) != nil {
+		p.Severity = cib.Error
+		return
+	}
+	if o := cib.MetaOption(p.Option); o != nil && p.Where != cib.PropertiesPlace {
+		switch o.Type {
+		case cib.TypeInteger, cib.TypeScore, cib.TypeDuration, cib.TypeTimeout:
+			// The field's tools read inf and -inf as 0 and do not say so: they are named, not refused.
+			if !strings.Contains(strings.ToLower(p.Text), `inf":`) {
 				p.Severity = cib.Error
 			}
 		}

@@ -1,6 +1,7 @@
 package cibcrm
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -55,7 +56,7 @@ func (e *Editor) Apply(st *Statement, mode Mode) error {
 	case st.Tag != nil:
 		return applyList(e, st, mode, &e.Config.Tags, func(t *cib.Tag) string { return t.ID }, *st.Tag, func(t *cib.Tag) { t.Comments = st.Comments })
 	case st.Levels != nil:
-		return e.applyTopology(st)
+		return e.applyTopology(st, mode)
 	case st.Role != nil:
 		r := *st.Role
 		for i := range r.Permissions {
@@ -113,13 +114,6 @@ func (e *Editor) applyNode(st *Statement, mode Mode) error {
 	n := *st.Node
 	n.Comments = st.Comments
 	at := slices.IndexFunc(e.Config.Nodes, func(x cib.Node) bool { return x.Name == n.Name })
-	if at >= 0 && mode == Create {
-		// Nodes come from membership: naming one again changes it.
-		old := &e.Config.Nodes[at]
-		if n.ID == "" {
-			n.ID = old.ID
-		}
-	}
 	if at >= 0 {
 		old := &e.Config.Nodes[at]
 		if n.ID == "" {
@@ -129,6 +123,10 @@ func (e *Editor) applyNode(st *Statement, mode Mode) error {
 			n.Type = old.Type
 		}
 		n.Links, n.Witness, n.Voter = old.Links, old.Witness, old.Voter
+		if mode == Create {
+			// Nodes come from membership: naming one again adds to it.
+			n = mergeNode(old, &n)
+		}
 		free := idSet{}
 		free.sets(old.Attributes)
 		free.sets(old.Utilization)
@@ -147,6 +145,53 @@ func (e *Editor) applyNode(st *Statement, mode Mode) error {
 		e.Config.Nodes = append(e.Config.Nodes, n)
 	}
 	return nil
+}
+
+// mergeNode returns a node with what another statement says of it besides.
+func mergeNode(old, more *cib.Node) cib.Node {
+	out := old.Clone()
+	out.ID, out.Type = more.ID, more.Type
+	out.Description = cmp.Or(more.Description, old.Description)
+	out.Comments = append(out.Comments, more.Comments...)
+	var parts []byte
+	out.EachPart(func(part byte, _ int) { parts = append(parts, part) })
+	more.EachPart(func(part byte, i int) {
+		into, set := &out.Attributes, &more.Attributes
+		if part == cib.PartUtilization {
+			into, set = &out.Utilization, &more.Utilization
+		}
+		if mergeSet(into, &(*set)[i]) {
+			parts = append(parts, part)
+		}
+	})
+	out.SetLayout(parts)
+	return out
+}
+
+// mergeSet brings the values of a set into the first set of a list that applies always, and reports whether it became
+// a set of its own because it has an id, a score or rules.
+func mergeSet(list *[]cib.AttributeSet, more *cib.AttributeSet) bool {
+	plain := func(s *cib.AttributeSet) bool { return s.IDRef+s.Score == "" && len(s.Rules) == 0 }
+	at := slices.IndexFunc(*list, func(s cib.AttributeSet) bool { return plain(&s) })
+	if at < 0 || !plain(more) || more.ID != "" {
+		*list = append(*list, *more)
+		return true
+	}
+	mergePairs(&(*list)[at], more.Pairs)
+	return false
+}
+
+// mergePairs sets values in a set: those of names that it has are replaced.
+func mergePairs(set *cib.AttributeSet, pairs []cib.NVPair) {
+	set.Pairs = slices.Clone(set.Pairs)
+	for _, p := range pairs {
+		i := slices.IndexFunc(set.Pairs, func(x cib.NVPair) bool { return x.Name == p.Name && p.Name != "" })
+		if i >= 0 {
+			set.Pairs[i].Value, set.Pairs[i].NoValue = p.Value, p.NoValue
+			continue
+		}
+		set.Pairs = append(set.Pairs, p)
+	}
 }
 
 // Find returns a resource at any level, its parent (nil at top level) and whether it is there.
@@ -418,7 +463,6 @@ func (e *Editor) applySet(st *Statement) error {
 	if st.whole {
 		merged = cib.AttributeSet{ID: set.ID}
 	}
-	merged.Pairs = slices.Clone(merged.Pairs)
 	if len(set.Comments) > 0 {
 		merged.Comments = set.Comments
 	}
@@ -428,20 +472,16 @@ func (e *Editor) applySet(st *Statement) error {
 	if set.Score != "" {
 		merged.Score = set.Score
 	}
-	for _, p := range set.Pairs {
-		i := slices.IndexFunc(merged.Pairs, func(x cib.NVPair) bool { return x.Name == p.Name && p.Name != "" })
-		if i >= 0 {
-			merged.Pairs[i].Value, merged.Pairs[i].NoValue = p.Value, p.NoValue
-			continue
-		}
-		merged.Pairs = append(merged.Pairs, p)
-	}
+	mergePairs(&merged, set.Pairs)
 	e.ids.fillSet(&merged)
 	(*list)[at] = merged
 	return nil
 }
 
-func (e *Editor) applyTopology(st *Statement) error {
+func (e *Editor) applyTopology(st *Statement, mode Mode) error {
+	if mode == Create && len(e.Config.FencingTopology) > 0 {
+		return e.problem(st, "there is one already: delete fencing_topology first, or change it with edit")
+	}
 	var out []cib.FencingLevel
 	for _, l := range st.Levels {
 		for _, d := range l.Devices {

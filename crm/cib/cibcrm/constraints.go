@@ -1,6 +1,7 @@
 package cibcrm
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strings"
@@ -54,6 +55,9 @@ func (p *parser) location(st *Statement) error {
 		}
 		c.Discovery = v
 	}
+	if c.Role != "" && len(c.Sets) > 0 {
+		return p.fail("the role of a resource in a set stands behind it: { RESOURCE:%s }", c.Role)
+	}
 	if p.is("rule") {
 		for p.accept("rule") {
 			r, err := p.rule()
@@ -85,13 +89,14 @@ func (p *parser) location(st *Statement) error {
 }
 
 // locationSets reads "RESOURCE[:ROLE] ... [sequential=BOOL] [require-all=BOOL] }": a new set for each change of
-// the role, with the options in all of them.
+// the role, with the options in all of them. Brackets around the resources mean what they mean in an order.
 func (p *parser) locationSets() ([]cib.ResourceSet, error) {
 	var sets []cib.ResourceSet
 	var options cib.ResourceSet
-	for !p.accept("}") {
+	open := "" // what closes the bracket
+	for open != "" || !p.accept("}") {
 		if p.end() {
-			return nil, p.fail("the } of the resource set is missing")
+			return nil, p.fail("the %s of the resource set is missing", cmp.Or(open, "}"))
 		}
 		if n, v, ok := pair(p.peek()); ok {
 			switch n {
@@ -102,6 +107,19 @@ func (p *parser) locationSets() ([]cib.ResourceSet, error) {
 			default:
 				return nil, p.fail("%q is no option of a resource set: sequential or require-all", n)
 			}
+			p.at++
+			continue
+		}
+		switch w := p.peek(); {
+		case open == "" && (w == "(" || w == "["):
+			options.Sequential = "false"
+			if open = ")"; w == "[" {
+				open, options.RequireAll = "]", "false"
+			}
+			p.at++
+			continue
+		case w == open:
+			open = ""
 			p.at++
 			continue
 		}
@@ -149,6 +167,32 @@ func (p *parser) splitItem(w string) (item, error) {
 	return item{id, q}, nil
 }
 
+// setWord says that two resources are a set, where they would be a constraint of two.
+const setWord = "_rsc_set_"
+
+// splitBrackets makes words of their own of parentheses and brackets that touch a resource.
+func (p *parser) splitBrackets() {
+	var out []word
+	for _, w := range p.words[p.at:] {
+		if w.quoted {
+			out = append(out, w)
+			continue
+		}
+		for len(w.text) > 1 && strings.IndexByte("([", w.text[0]) >= 0 {
+			out = append(out, word{text: w.text[:1], column: w.column})
+			w.text, w.column = w.text[1:], w.column+1
+		}
+		inner := strings.TrimRight(w.text, ")]")
+		if inner != "" {
+			out = append(out, word{text: inner, column: w.column})
+		}
+		for i := len(inner); i < len(w.text); i++ {
+			out = append(out, word{text: w.text[i : i+1], column: w.column + i})
+		}
+	}
+	p.words = append(p.words[:p.at:p.at], out...)
+}
+
 // sets reads the resources of a colocation, order or ticket. Two plain resources come back as items; anything
 // else as resource sets. A change of role or action, a parenthesis or a bracket begins a new set.
 func (p *parser) sets(canonical func(string) (string, bool), what string, options []string) (items []item, sets []cib.ResourceSet, attrs []cib.Attr, err error) {
@@ -159,7 +203,8 @@ func (p *parser) sets(canonical func(string) (string, bool), what string, option
 	}
 	var groups []group
 	open := byte(0)
-	plain := true
+	p.splitBrackets()
+	plain := !p.accept(setWord)
 	for !p.end() {
 		w := p.peek()
 		switch w {
@@ -199,8 +244,14 @@ func (p *parser) sets(canonical func(string) (string, bool), what string, option
 				p.at++
 				continue
 			}
+			if p.keyword == "order" && (n == "kind" || n == "score") {
+				return nil, nil, nil, p.fail("%q: the kind stands before the resources, such as Mandatory: or Optional:", w)
+			}
 			if open != 0 || !slices.Contains(options, n) {
 				return nil, nil, nil, p.fail("%q is not expected; options are %s, sequential and require-all", n, strings.Join(options, ", "))
+			}
+			if get(attrs, n) != "" || v == "" {
+				return nil, nil, nil, p.fail("%s is given once, with a value", n)
 			}
 			attrs = append(attrs, cib.Attr{Name: n, Value: v})
 			p.at++
@@ -338,14 +389,11 @@ func (p *parser) order(st *Statement) error {
 		}
 		p.at++
 	}
-	items, sets, attrs, err := p.sets(actionOf, "action", []string{"symmetrical", "score", "kind"})
+	items, sets, attrs, err := p.sets(actionOf, "action", []string{"symmetrical"})
 	if err != nil {
 		return err
 	}
 	c.Symmetrical = normalBool(get(attrs, "symmetrical"))
-	if k := get(attrs, "kind"); k != "" {
-		c.OrderKind = k
-	}
 	if sets != nil {
 		c.Sets = sets
 		return nil
@@ -378,7 +426,7 @@ func (p *parser) ticket(st *Statement) error {
 	c := &cib.Constraint{Kind: cib.Ticket, ID: id}
 	st.ID, st.Constraint = id, c
 	head, colon := strings.CutSuffix(p.peek(), ":")
-	if !colon || head == "" {
+	if !colon || head == "" || strings.ContainsAny(head, " \t\n") {
 		return p.fail("%q: the ticket with a colon is expected, such as ticketA:", p.peek())
 	}
 	c.Ticket = head

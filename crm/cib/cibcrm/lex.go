@@ -13,6 +13,7 @@ package cibcrm
 import (
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -157,11 +158,11 @@ func splitWords(l line) ([]word, error) {
 	return out, nil
 }
 
-// quote writes a value so that splitWords reads it back: bare where it holds only letters, digits, dots,
-// dashes, underscores and plus signs, else in double quotes.
+// quote writes a value so that splitWords reads it back: bare where it holds only letters and digits of any script,
+// dots, dashes, underscores and plus signs, else in double quotes.
 func quote(s string) string {
 	if s != "" && strings.IndexFunc(s, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_.-+", r))
+		return !(unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("_.-+", r))
 	}) < 0 {
 		return s
 	}

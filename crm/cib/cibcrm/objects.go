@@ -14,22 +14,24 @@ func (p *parser) node(st *Statement) error {
 	if p.end() {
 		return p.fail("the name of the node is missing")
 	}
-	w := p.next()
-	if id, isID := strings.CutSuffix(w, ":"); isID {
+	w := ""
+	if _, id, ok := p.option("id"); ok {
+		n.ID = id
+	} else if id, isID := strings.CutSuffix(p.peek(), ":"); isID {
+		p.at++
 		n.ID = strings.TrimPrefix(strings.TrimPrefix(id, "$"), "id=")
-		if n.ID == "" || p.end() {
-			return p.fail("the form is [ID:] NAME[:TYPE]")
-		}
-		w = p.next()
+	}
+	if w = p.next(); w == "" {
+		return p.fail("the form is [ID:] NAME[:TYPE]")
 	}
 	n.Name, n.Type, _ = strings.Cut(w, ":")
 	if n.Name == "" || strings.ContainsAny(n.Name, "= \t\"'{}()") {
 		p.at--
 		return p.fail("%q cannot be the name of a node", n.Name)
 	}
-	if n.Type != "" && !slices.Contains([]string{"member", "normal", "ping", "remote"}, n.Type) {
+	if n.Type != "" && n.Type != "member" && n.Type != "remote" {
 		p.at--
-		return p.fail("%q is no type of node: member, ping or remote", n.Type)
+		return p.fail("%q is no type of node: member or remote", n.Type)
 	}
 	st.ID = n.Name
 	var parts []byte
@@ -68,6 +70,13 @@ var defaultSetIDs = map[string]string{
 	"property": "cib-bootstrap-options", "rsc_defaults": "rsc-options", "op_defaults": "op-options",
 }
 
+// removedProperties are those that no schema has since pacemaker-2.0, with what stands instead.
+var removedProperties = map[string]string{
+	"default-resource-stickiness": "rsc_defaults resource-stickiness=",
+	"is-managed-default":          "rsc_defaults is-managed=",
+	"default-action-timeout":      "op_defaults timeout=",
+}
+
 func (p *parser) property(st *Statement) error {
 	id := ""
 	if w := p.peek(); strings.HasSuffix(w, ":") && !p.words[p.at].quoted {
@@ -85,8 +94,13 @@ func (p *parser) property(st *Statement) error {
 	if err != nil {
 		return err
 	}
+	if len(set.Rules) > 1 {
+		return p.fail("a set has one rule: write another set with an id of its own, %s ID: rule ...", p.keyword)
+	}
 	for _, v := range set.Pairs {
 		switch {
+		case p.keyword == "property" && removedProperties[v.Name] != "":
+			return p.fail("%s is no property any more: write %s%s", v.Name, removedProperties[v.Name], v.Value)
 		case v.NoValue && v.IDRef == "":
 			return p.fail("%q is not NAME=VALUE", v.Name)
 		case v.Value == "" && v.IDRef == "":
@@ -194,7 +208,10 @@ func (p *parser) target(st *Statement) error {
 	t := &cib.ACLTarget{ID: id}
 	st.ID, st.Target = id, t
 	for !p.end() {
-		role := strings.TrimPrefix(p.peek(), "role:")
+		role := p.peek()
+		if name, ok := strings.CutPrefix(role, "role:"); ok {
+			return p.fail("%q: the role stands alone here: %s", role, name)
+		}
 		if err := checkID(role); err != nil {
 			return p.fail("%q cannot be a role: %v", role, err)
 		}
@@ -334,7 +351,7 @@ func (p *parser) selector(perm *cib.ACLPermission) error {
 		}
 		return nil
 	}
-	switch strings.ToLower(kind) {
+	switch kind {
 	case "xpath":
 		perm.XPath = rest
 	case "ref", "reference":
@@ -346,7 +363,7 @@ func (p *parser) selector(perm *cib.ACLPermission) error {
 			p.at++
 		}
 	default:
-		forms, ok := shortForms[strings.ToLower(kind)]
+		forms, ok := shortForms[kind]
 		if !ok {
 			p.at--
 			return p.fail("%q is no object of a permission: xpath:, ref:, type: or one of cib, status, node, nodeattr, nodeutil, property, meta:, params:, utilization:, location:", w)
@@ -407,9 +424,10 @@ func (p *parser) alert(st *Statement) error {
 			a.Meta = append(a.Meta, set)
 			parts = append(parts, cib.PartMeta)
 		case p.accept("select"):
-			if a.Select == nil {
-				parts = append(parts, cib.PartSelect)
+			if a.Select != nil {
+				return p.fail("select is given twice: write all kinds of events after one")
 			}
+			parts = append(parts, cib.PartSelect)
 			if err := p.alertSelect(a); err != nil {
 				return err
 			}
@@ -428,9 +446,7 @@ func (p *parser) alert(st *Statement) error {
 }
 
 func (p *parser) alertSelect(a *cib.Alert) error {
-	if a.Select == nil {
-		a.Select = &cib.AlertSelect{}
-	}
+	a.Select = &cib.AlertSelect{}
 	s := a.Select
 	any := false
 	for {
@@ -469,51 +485,41 @@ func (p *parser) alertSelect(a *cib.Alert) error {
 
 func (p *parser) recipient(a *cib.Alert) error {
 	braced := p.accept("{")
-	if p.end() {
+	if p.end() || braced && p.is("}") {
 		return p.fail("the recipient is missing")
 	}
 	r := cib.AlertRecipient{Value: p.next()}
-	for !p.end() {
+	stop := []string{"attributes", "meta", "select", "to"}
+	if braced {
+		stop = []string{"attributes", "meta", "}"}
+	}
+	var parts []byte
+	for !p.end() && !(braced && p.is("}")) {
+		into, part := &r.Params, byte(cib.PartParams)
 		switch {
-		case braced && p.accept("}"):
+		case p.accept("attributes"):
+		case p.accept("meta"):
+			into, part = &r.Meta, cib.PartMeta
+		case p.description(&r.Description):
+			continue
+		case braced:
+			return p.fail("%q is not expected in a recipient", p.peek())
+		default:
+			r.SetLayout(parts)
 			a.Recipients = append(a.Recipients, r)
 			return nil
-		case braced && p.accept("attributes"):
-			set, err := p.attributes("attributes", "meta", "}")
-			if err != nil {
-				return err
-			}
-			r.Params = append(r.Params, set)
-		case braced && p.accept("meta"):
-			set, err := p.attributes("attributes", "meta", "}")
-			if err != nil {
-				return err
-			}
-			r.Meta = append(r.Meta, set)
-		case !braced && p.accept("attributes"):
-			set, err := p.attributes("attributes", "meta", "select", "to")
-			if err != nil {
-				return err
-			}
-			r.Params = append(r.Params, set)
-		case !braced && p.accept("meta"):
-			set, err := p.attributes("attributes", "meta", "select", "to")
-			if err != nil {
-				return err
-			}
-			r.Meta = append(r.Meta, set)
-		case p.description(&r.Description):
-		default:
-			if !braced {
-				a.Recipients = append(a.Recipients, r)
-				return nil
-			}
-			return p.fail("%q is not expected in a recipient", p.peek())
 		}
+		set, err := p.attributes(stop...)
+		if err != nil {
+			return err
+		}
+		*into = append(*into, set)
+		parts = append(parts, part)
 	}
-	if braced {
+	if braced && !p.accept("}") {
 		return p.fail("the } after the recipient is missing")
 	}
+	r.SetLayout(parts)
 	a.Recipients = append(a.Recipients, r)
 	return nil
 }

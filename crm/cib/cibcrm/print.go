@@ -2,11 +2,14 @@ package cibcrm
 
 import (
 	"cmp"
+	"fmt"
 	"path"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/quorate/quorate/crm/cib"
 	"github.com/quorate/quorate/crm/cib/cibxml"
@@ -20,6 +23,10 @@ type PrintOptions struct {
 	Obscure []string
 	// XML prints every object as an xml statement.
 	XML bool
+	// Field prints what the field's shell prints where that says less or is harder to read, for people and programs that
+	// compare: objects with other characters than those of ASCII and recipients with descriptions as xml statements, and no ids of
+	// parameters, meta-attributes and attributes. Where something refers to such an id, the text does not paste back.
+	Field bool
 }
 
 // Obscured is what stands for a value that is not shown.
@@ -34,7 +41,7 @@ type Item struct {
 
 // printOrder is the order of statements: what is referred to comes before what refers to it, so that the text
 // can be typed in from the top.
-var printOrder = []string{"node", "rsc_template", "primitive", "group", "bundle", "clone", "ms", "tag", "colocation", "location",
+var printOrder = []string{"node", "rsc_template", "primitive", "bundle", "group", "ms", "clone", "tag", "colocation", "location",
 	"order", "rsc_ticket", "fencing_topology", "property", "rsc_defaults", "op_defaults", "role", "user", "acl_target", "acl_group",
 	"alert"}
 
@@ -135,8 +142,13 @@ func (p *printer) add(keyword, id string, comments []string, text func() string,
 	if !p.opts.XML {
 		s = text()
 	}
+	if p.opts.Field && !p.hidden && fieldXML(s, o) {
+		s = ""
+	}
 	if s == "" || !p.hidden && !p.readsBack(s, keyword, o) {
-		s = xmlStatement(o, keyword)
+		if s = xmlStatement(o, keyword); p.opts.Field {
+			s = charRefs(idsLast.ReplaceAllString(s, "<$1$3 id=$2$4>"))
+		}
 	}
 	var b strings.Builder
 	for _, c := range comments {
@@ -158,6 +170,48 @@ func xmlStatement(o cib.Object, keyword string) string {
 		text = "<" + keyword + ">\n" + text + "\n</" + keyword + ">"
 	}
 	return "xml " + strings.ReplaceAll(text, "\n", " \\\n")
+}
+
+// idsLast finds elements whose id is the last attribute where the field's shell made them.
+var idsLast = regexp.MustCompile(`<(nvpair|acl_permission|rule|expression) id=("[^"]*")((?: [\w-]+="[^"]*")*)(/?)>`)
+
+// fieldXML reports whether the field's shell has no statement for the object.
+func fieldXML(text string, o cib.Object) bool {
+	ascii := strings.IndexFunc(text, func(r rune) bool { return r > unicode.MaxASCII }) < 0
+	switch {
+	case o.Alert != nil:
+		return !ascii || slices.ContainsFunc(o.Alert.Recipients, func(r cib.AlertRecipient) bool { return r.Description != "" })
+	case o.Node != nil:
+		return strings.IndexFunc(o.Node.Description, func(r rune) bool { return r > unicode.MaxASCII }) >= 0
+	case o.Set != nil:
+		return false
+	}
+	return !ascii
+}
+
+// charRefs writes characters beyond ASCII in XML as numbers, those in the attributes of objects themselves in base 16,
+// others in base 10: as the field's shell writes them.
+func charRefs(text string) string {
+	var b strings.Builder
+	attribute := ""
+	start := 0 // of the present word
+	for i, r := range text {
+		switch {
+		case r == ' ' || r == '\n':
+			start = i + 1
+		case r == '"' && i > start && text[i-1] == '=':
+			attribute = text[start : i-1]
+		}
+		switch {
+		case r <= unicode.MaxASCII:
+			b.WriteRune(r)
+		case slices.Contains([]string{"description", "node", "ticket", "path"}, attribute):
+			fmt.Fprintf(&b, "&#x%X;", r)
+		default:
+			fmt.Fprintf(&b, "&#%d;", r)
+		}
+	}
+	return b.String()
 }
 
 // alone returns an object without its comments, which are printed before it, and with references for its members,
@@ -245,7 +299,8 @@ func bare(s string) string {
 	return s
 }
 
-func (p *printer) nvpairs(list []cib.NVPair) []string {
+// nvpairs prints values. made begins the ids that they get where none is printed; "" = none can be relied on.
+func (p *printer) nvpairs(list []cib.NVPair, made string) []string {
 	var out []string
 	for i := range list {
 		v := &list[i]
@@ -258,7 +313,7 @@ func (p *printer) nvpairs(list []cib.NVPair) []string {
 			out = append(out, v.Name)
 		default:
 			w := bare(v.Name) + "=" + p.value(v.Name, v.Value)
-			if v.ID != "" && p.referred[v.ID] {
+			if v.ID != "" && p.referred[v.ID] && !p.opts.Field && (made == "" || v.ID != made+"-"+xmlID(v.Name)) {
 				w = "$" + v.ID + ":" + w
 			}
 			out = append(out, w)
@@ -291,14 +346,16 @@ func scoreText(s string) string {
 	return s
 }
 
-// setWords prints what stands in an attribute block after its keyword.
-func (p *printer) setWords(s *cib.AttributeSet) []string {
-	var out []string
+// setWords prints an attribute block. made is the id that the block gets where none is
+// printed; "" = none can be relied on.
+func (p *printer) setWords(keyword string, s *cib.AttributeSet, made string) []string {
+	out := []string{keyword}
 	if s.IDRef != "" {
 		return append(out, "$id-ref="+quote(s.IDRef))
 	}
-	if s.ID != "" && p.referred[s.ID] {
+	if s.ID != "" && p.referred[s.ID] && s.ID != made && (keyword == "utilization" || !p.opts.Field) {
 		out = append(out, "$id="+quote(s.ID))
+		made = ""
 	}
 	if s.Score != "" {
 		out = append(out, scoreText(s.Score)+":")
@@ -306,11 +363,16 @@ func (p *printer) setWords(s *cib.AttributeSet) []string {
 	for i := range s.Rules {
 		out = append(out, p.rule(&s.Rules[i]))
 	}
-	return append(out, p.nvpairs(s.Pairs)...)
+	return append(out, p.nvpairs(s.Pairs, made)...)
 }
 
 func (p *printer) block(keyword string, s *cib.AttributeSet) string {
-	return strings.Join(append([]string{keyword}, p.setWords(s)...), " ")
+	return p.ownBlock(keyword, s, "")
+}
+
+// ownBlock prints the first block of its kind, whose id need not be said where it is the one that is made.
+func (p *printer) ownBlock(keyword string, s *cib.AttributeSet, made string) string {
+	return strings.Join(p.setWords(keyword, s, made), " ")
 }
 
 func (p *printer) rule(r *rule.Rule) string {
@@ -351,7 +413,7 @@ func conditionText(c *rule.Condition) []string {
 			return []string{e.Operation, bare(e.Attribute)}
 		}
 		op := e.Operation
-		if e.Type != "" {
+		if e.Type != "" && !(e.Type == "string" && (op == "eq" || op == "ne")) { // that is the default
 			op = e.Type + ":" + op
 		}
 		return []string{bare(e.Attribute), op, quote(e.Value)}
@@ -467,9 +529,9 @@ func (p *printer) resource(r *cib.Resource) string {
 	r.EachPart(func(part byte, i int) {
 		switch part {
 		case cib.PartParams:
-			rest = append(rest, p.block("params", &r.Params[i]))
+			rest = append(rest, p.ownBlock("params", &r.Params[i], firstID(i, r.ID, "instance_attributes")))
 		case cib.PartMeta:
-			rest = append(rest, p.block("meta", &r.Meta[i]))
+			rest = append(rest, p.ownBlock("meta", &r.Meta[i], firstID(i, r.ID, "meta_attributes")))
 		case cib.PartUtilization:
 			rest = append(rest, p.block("utilization", &r.Utilization[i]))
 		case cib.PartOperations:
@@ -484,6 +546,14 @@ func (p *printer) resource(r *cib.Resource) string {
 		rest = append(rest, "primitive "+r.Members[i].ID)
 	}
 	return lines(strings.Join(head, " "), rest...)
+}
+
+// firstID is the id that the first block of a kind gets.
+func firstID(i int, owner, kind string) string {
+	if i > 0 {
+		return ""
+	}
+	return owner + "-" + kind
 }
 
 func (p *printer) operations(o *cib.Operations) []string {
@@ -573,18 +643,7 @@ func (p *printer) constraint(c *cib.Constraint) string {
 		case c.Pattern != "":
 			words = append(words, bare("/"+c.Pattern+"/"))
 		case len(c.Sets) > 0:
-			words = append(words, "{")
-			for i := range c.Sets {
-				for _, ref := range c.Sets[i].Refs {
-					words = append(words, withQualifier(ref, c.Sets[i].Role))
-				}
-			}
-			if s := c.Sets[0].Sequential; s != "" {
-				option("sequential", s)
-			}
-			if s := c.Sets[0].RequireAll; s != "" {
-				option("require-all", s)
-			}
+			words = append(append(words, "{"), setTexts(c)...)
 			words = append(words, "}")
 		default:
 			words = append(words, c.Resource)
@@ -636,6 +695,15 @@ func (p *printer) constraint(c *cib.Constraint) string {
 
 func setTexts(c *cib.Constraint) []string {
 	var out []string
+	refs := 0
+	for i := range c.Sets {
+		refs += len(c.Sets[i].Refs)
+	}
+	switch only := &c.Sets[0]; {
+	case c.Kind == cib.Ticket && refs == 1,
+		c.Kind != cib.Ticket && c.Kind != cib.Location && refs == 2 && (len(c.Sets) > 1 || !cib.IsFalse(only.Sequential) && !cib.IsFalse(only.RequireAll)):
+		out = append(out, setWord)
+	}
 	for i := range c.Sets {
 		s := &c.Sets[i]
 		q := s.Role
@@ -737,7 +805,7 @@ func (p *printer) propertySet(keyword string, s *cib.AttributeSet) string {
 	for i := range s.Rules {
 		rest = append(rest, p.rule(&s.Rules[i]))
 	}
-	return lines(head, append(rest, p.nvpairs(s.Pairs)...)...)
+	return lines(head, append(rest, p.nvpairs(s.Pairs, s.ID)...)...)
 }
 
 func (p *printer) permission(a *cib.ACLPermission) string {
@@ -940,6 +1008,9 @@ func sameValue(a, b reflect.Value, field string) bool {
 		case "BooleanOp":
 			return (x == "" || x == "and") && (y == "" || y == "and")
 		case "Type":
+			if (x == "" || x == "string") && (y == "" || y == "string") {
+				return true // of a comparison: only eq and ne are printed so
+			}
 			return (x == "" || x == "member" || x == "normal") && (y == "" || y == "member" || y == "normal")
 		}
 		return false

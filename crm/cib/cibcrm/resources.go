@@ -195,6 +195,10 @@ func (p *parser) op(r *cib.Resource) error {
 			if err := p.once(slices.ContainsFunc(o.Extra, func(a cib.Attr) bool { return a.Name == plain }), name); err != nil {
 				return err
 			}
+			if plain == "role" && !knownRole(value) {
+				p.at--
+				return p.fail("%q is not a role: %s", value, strings.Join(roleNames, ", "))
+			}
 			if plain == "on-fail" && !slices.Contains(onFail, value) {
 				p.at--
 				return p.fail("on-fail is one of %s, not %q", strings.Join(onFail, ", "), value)
@@ -236,6 +240,9 @@ func (p *parser) group(st *Statement) error {
 	for !p.end() && !p.is("params", "meta") {
 		if p.description(&r.Description) {
 			continue
+		}
+		if _, _, ok := pair(p.peek()); ok && len(st.Nested) > 0 {
+			break // parameters without the word
 		}
 		member := p.peek()
 		if err := checkID(member); err != nil {
@@ -300,7 +307,7 @@ func (p *parser) clone(st *Statement) error {
 var (
 	bundleEngines = []string{"docker", "podman", "rkt"}
 	engineAttrs   = []string{"image", "replicas", "replicas-per-host", "masters", "promoted-max", "run-command", "network", "options"}
-	networkAttrs  = []string{"id", "ip-range-start", "control-port", "host-interface", "host-netmask", "add-host"}
+	networkAttrs  = []string{"ip-range-start", "control-port", "host-interface", "host-netmask", "add-host"}
 	portAttrs     = []string{"id", "port", "internal-port", "range"}
 	storageAttrs  = []string{"id", "source-dir", "source-dir-root", "target-dir", "options"}
 )
@@ -341,6 +348,9 @@ func (p *parser) bundle(st *Statement) error {
 			if err != nil {
 				return err
 			}
+			if get(attrs, "port")+get(attrs, "range") == "" {
+				return p.fail("a port-mapping needs port=NUMBER or range=FIRST-LAST")
+			}
 			once(cib.PartNetwork)
 			b.HasNetwork = true
 			m := cib.PortMapping{ID: get(attrs, "id"), Port: get(attrs, "port"),
@@ -354,6 +364,9 @@ func (p *parser) bundle(st *Statement) error {
 			attrs, err := p.fixed(storageAttrs)
 			if err != nil {
 				return err
+			}
+			if get(attrs, "target-dir") == "" || get(attrs, "source-dir")+get(attrs, "source-dir-root") == "" {
+				return p.fail("a storage-mapping needs target-dir=FOLDER and one of source-dir=FOLDER, source-dir-root=FOLDER")
 			}
 			once(cib.PartStorage)
 			b.HasStorage = true

@@ -19,12 +19,19 @@ var (
 func (p *parser) rule() (rule.Rule, error) {
 	var r rule.Rule
 	for {
+		if strings.HasPrefix(strings.ToLower(p.peek()), "id=") {
+			return r, p.fail("%q: the id of a rule is written $%s", p.peek(), p.peek())
+		}
 		name, value, ok := p.option("id", "id-ref", "role")
 		if !ok {
 			break
 		}
 		switch name {
 		case "id":
+			if r.ID != "" {
+				p.at--
+				return r, p.fail("the id of the rule is given twice")
+			}
 			r.ID = value
 		case "id-ref":
 			r.IDRef = value
@@ -93,8 +100,6 @@ func (p *parser) expression() (rule.Condition, error) {
 	case p.is("date"):
 		p.at++
 		return p.date()
-	case p.is("in_range", "date_spec"):
-		return p.date()
 	}
 	e := &rule.AttributeExpression{Attribute: p.next(), HasValue: true}
 	if p.end() {
@@ -137,11 +142,18 @@ func (p *parser) date() (rule.Condition, error) {
 		d.Start = strings.TrimPrefix(p.next(), "start=")
 	case p.accept("in", "in_range"):
 		d.Operation = "in_range"
-		if _, v, ok := p.option("start"); ok {
-			d.Start = v
+		for {
+			name, v, ok := p.option("start", "end")
+			if !ok {
+				break
+			}
+			if name == "start" {
+				d.Start = v
+			} else {
+				d.End = v
+			}
 		}
-		if _, v, ok := p.option("end"); ok {
-			d.End = v
+		if d.End != "" {
 			break
 		}
 		if d.Start == "" {
@@ -220,6 +232,9 @@ func (p *parser) attributes(stop ...string) (cib.AttributeSet, error) {
 	}
 	for !p.end() {
 		w := p.peek()
+		if name, _, ok := pair(w); ok && strings.ContainsAny(name, " \t\n\"'<>&") {
+			return set, p.fail("%q is not a name that a value can have", name)
+		}
 		if !p.words[p.at].quoted && slices.ContainsFunc(stop, func(s string) bool { return strings.EqualFold(s, w) }) {
 			break
 		}

@@ -804,8 +804,8 @@ func (w *writer) alertSelect(s *cib.AlertSelect) {
 func (w *writer) recipient(r *cib.AlertRecipient) {
 	w.start("recipient")
 	w.opt("id", r.ID)
-	w.opt("description", r.Description)
 	w.opt("value", r.Value)
+	w.opt("description", r.Description)
 	r.EachPart(func(part byte, i int) {
 		if part == cib.PartMeta {
 			w.set("meta_attributes", &r.Meta[i])
