@@ -92,7 +92,7 @@ func TestOneShot(t *testing.T) {
 		{"unmanage", []string{"resource", "unmanage", "d1"}, "is-managed=false"},
 		{"maintenance", []string{"resource", "maintenance", "d1"}, "maintenance=true"},
 		{"move", []string{"resource", "move", "g", "n2"}, "location cli-prefer-g g role=Started inf: n2"},
-		{"move for a time", []string{"resource", "move", "g", "n2", "PT1H"}, "rule #uname string:eq n2 and date lt"},
+		{"move for a time", []string{"resource", "move", "g", "n2", "PT1H"}, "rule #uname eq n2 and date lt"},
 		{"ban", []string{"resource", "ban", "g", "n2"}, "location cli-ban-g-on-n2 g role=Started -inf: n2"},
 		{"meta", []string{"resource", "meta", "d1", "set", "priority", "5"}, "priority=5"},
 		{"param", []string{"resource", "param", "d1", "set", "p", "5"}, "params p=5"},
@@ -344,7 +344,7 @@ END
 		t.Errorf("a second resource with the same value: exit %d, %s", code, err)
 	}
 	o.must("configure", "default-timeouts", "x")
-	if got := o.must("configure", "show", "x"); !strings.Contains(got, "op monitor interval=5s timeout=20s") || !strings.Contains(got, "op stop interval=0 timeout=30s") {
+	if got := o.must("configure", "show", "x"); !strings.Contains(got, "op monitor interval=5s timeout=20s") || !strings.Contains(got, "op stop timeout=30s interval=0") {
 		t.Errorf("default-timeouts:\n%s", got)
 	}
 	if got := o.must("ra", "info", "ocf:test:Need"); !strings.Contains(got, "ip* (string)") {

@@ -29,8 +29,8 @@ type Metadata func(agent string) (*agents.Metadata, error)
 
 // Input is what is verified.
 type Input struct {
-	// Before is the configuration that After replaces. Warnings that it deserves already are left out, as is what the
-	// policy ignored already, and agents are asked about what changes only; nil = all of After is new.
+	// Before is the configuration that After replaces. Warnings that it deserves already are left out, as is what
+	// no new configuration should have, and agents are asked about what changes only; nil = all of After is new.
 	Before *cib.Document
 	After  *cib.Document
 	// Metadata is nil where agents cannot be asked; then nothing is said of them.
@@ -48,7 +48,7 @@ func Problems(in Input) []cib.Problem {
 		for _, p := range general(before) {
 			known[p.Where+"\x00"+p.Text] = p.Severity == cib.Warning
 		}
-		for _, p := range ignored(before) {
+		for _, p := range outdated(before) {
 			known[p.Where+"\x00"+p.Text] = true
 		}
 	}
@@ -70,6 +70,7 @@ func general(doc *cib.Document) []cib.Problem {
 	out := cib.Check(doc)
 	out = append(out, fencing(doc)...)
 	out = append(out, References(doc)...)
+	out = append(out, outdated(doc)...)
 	return append(out, ignored(doc)...)
 }
 
@@ -144,8 +145,9 @@ func templatesOf(doc *cib.Document) map[string]*cib.Resource {
 	return out
 }
 
-// unpromotable names resources that are to be promoted, and never are.
-func unpromotable(doc *cib.Document) []cib.Problem {
+// outdated names what old configurations may have and new ones should not: resources that are to be promoted and never
+// are, and meta-attributes of groups that have gone.
+func outdated(doc *cib.Document) []cib.Problem {
 	var out []cib.Problem
 	var walk func(list []*cib.Resource, promotable bool)
 	walk = func(list []*cib.Resource, promotable bool) {
@@ -156,6 +158,12 @@ func unpromotable(doc *cib.Document) []cib.Problem {
 			if (strings.EqualFold(role, "Promoted") || strings.EqualFold(role, "Master")) && !can && r.Kind != cib.Template {
 				out = append(out, problem(cib.Error, r.Pos, fmt.Sprintf("%s %s", r.Kind, r.ID), "write Started, or make it a clone with meta promotable=true",
 					"target-role=%s is for promotable clones only", role))
+			}
+			for _, name := range []string{"ordered", "collocated"} {
+				if _, set := cib.Value(r.Meta, name); set && r.Kind == cib.Group {
+					out = append(out, problem(cib.Error, r.Pos, fmt.Sprintf("%s %s", r.Kind, r.ID), "use an order or a colocation with a set of resources instead of a group",
+						"the meta-attribute %s of groups is not supported any more", name))
+				}
 			}
 			walk(r.Members, can)
 		}
@@ -179,30 +187,10 @@ func ignored(doc *cib.Document) []cib.Problem {
 			clones[r.ID] = parent.ID
 		}
 	})
-	out = append(out, unpromotable(doc)...)
-	cib.EachResource(&doc.Config, func(r, _ *cib.Resource) {
-		for _, name := range []string{"ordered", "collocated"} {
-			if _, set := cib.Value(r.Meta, name); set && r.Kind == cib.Group {
-				out = append(out, problem(cib.Error, r.Pos, fmt.Sprintf("%s %s", r.Kind, r.ID), "use an order or a colocation with a set of resources instead of a group",
-					"the meta-attribute %s of groups is not supported any more", name))
-			}
-		}
-	})
-	derived := make(map[string]bool) // templates; true = of a primitive
-	cib.EachResource(&doc.Config, func(r, _ *cib.Resource) {
-		if r.Template != "" {
-			derived[r.Template] = true
-		} else if r.Kind == cib.Template {
-			derived[r.ID] = derived[r.ID] || false
-		}
-	})
 	for i := range doc.Config.Constraints {
 		k := &doc.Config.Constraints[i]
 		where := fmt.Sprintf("%s %s", k.Kind, k.ID)
 		inside := func(id string) {
-			if used, template := derived[id]; template && !used {
-				out = append(out, problem(cib.Error, k.Pos, where, "name a resource", "no resource is made from the template %s", id))
-			}
 			if clone := clones[id]; clone != "" {
 				out = append(out, problem(cib.Error, k.Pos, where, "name "+clone+" instead", "%s is inside of clone %s and has many instances", id, clone))
 			}
