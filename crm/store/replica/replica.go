@@ -559,6 +559,9 @@ func (r *Replica) NextTick() (membership.Instant, bool) {
 	}
 	if len(r.proposals) > 0 {
 		next = min(next, r.proposals[0].at.Add(r.cfg.RequestTimeout))
+		if until, wait := r.gathers(); wait {
+			next = min(next, until)
+		}
 	}
 	if len(r.reads) > 0 {
 		next = min(next, r.reads[0].at.Add(r.cfg.RequestTimeout))
@@ -839,7 +842,7 @@ func unseal(b []byte) (RequestID, []byte, error) {
 }
 
 // Propose hands data to the leader, over the network if that is another node, to be committed. It comes back in Committed
-// with Own set, or in Dropped. Proposals between two Readys travel as one batch, on the leader those during one save.
+// with Own set, or in Dropped. Proposals between two Readys travel as one batch, on the leader with others that come while one is on its way.
 func (r *Replica) Propose(now membership.Instant, id RequestID, data []byte) error {
 	return r.guard("propose", func() error {
 		r.advance(now)
@@ -883,14 +886,28 @@ func (r *Replica) Read(now membership.Instant, id RequestID) error {
 	})
 }
 
-// gathers reports whether proposals wait for more of them. While the leader's disk is busy they do: what comes up during a save
-// goes to the followers in one message and to every disk in one save. Alone, each would cost the followers a message, a save
-// and an answer of its own, and gain nothing here.
-func (r *Replica) gathers() bool { return r.saving && r.role.State == Leader }
+// gatherTime bounds how long a proposal waits for others on the leader: not longer than a write takes by itself.
+const gatherTime = 2 * time.Millisecond
+
+// gathers reports whether proposals wait for more of them, and until when. On the leader they do while others are on their way, or
+// its disk is busy: what comes up meanwhile goes to the followers in one message and to every disk in one save. Alone, each would
+// cost every node a message, a save and an answer of its own, and with that the time of those behind it.
+func (r *Replica) gathers() (until membership.Instant, wait bool) {
+	first := len(r.proposals)
+	for first > 0 && !r.proposals[first-1].sent {
+		first--
+	}
+	if r.role.State != Leader || first == len(r.proposals) || first == 0 && !r.saving {
+		return 0, false
+	}
+	until = r.proposals[first].at.Add(gatherTime)
+	return until, r.now < until
+}
 
 // flush hands waiting proposals and reads to raft, as few batches; all of them, or without proposals that gather.
 func (r *Replica) flush(all bool) {
-	for from := 0; from < len(r.proposals) && (all || !r.gathers()); {
+	_, wait := r.gathers()
+	for from := 0; from < len(r.proposals) && (all || !wait); {
 		if r.proposals[from].sent {
 			from++
 			continue
@@ -993,8 +1010,8 @@ func (r *Replica) HasReady() bool {
 		r.must && !r.saving || r.role != r.roleSent || r.first || len(r.notes) > 0 || r.wantsSnapshot() {
 		return true
 	}
-	for _, q := range r.proposals {
-		if !q.sent && !r.gathers() {
+	if n := len(r.proposals); n > 0 && !r.proposals[n-1].sent {
+		if _, wait := r.gathers(); !wait {
 			return true
 		}
 	}
