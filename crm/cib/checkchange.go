@@ -34,7 +34,7 @@ func valuesOnly(before, after *Document, changes []Change) bool {
 	}
 	for i := range changes {
 		s := sectionOf(changes[i].Kind)
-		old, new := s.at(&before.Config, places[i]), s.at(&after.Config, places[i])
+		old, new := s.object(&before.Config, places[i]), s.object(&after.Config, places[i])
 		if !sameFrame(&old, &new) || !faultless(s, &new, &after.Config) {
 			return false
 		}

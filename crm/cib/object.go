@@ -189,7 +189,7 @@ type section struct {
 	// count, at and swap are get and put for one object in its place; nil where the kind has one object at most. swap gives
 	// the configuration a list of its own.
 	count func(c *Configuration) int
-	at    func(c *Configuration, i int) Object
+	at    func(c *Configuration, i int, into *Object)
 	swap  func(c *Configuration, i int, o *Object)
 }
 
@@ -198,12 +198,19 @@ func (s *section) place(c *Configuration, id string) int {
 	if s.count == nil || id == "" || numbered(id) {
 		return -1
 	}
+	var o Object
 	for i := range s.count(c) {
-		if o := s.at(c, i); o.ID() == id {
+		if s.at(c, i, &o); o.ID() == id {
 			return i
 		}
 	}
 	return -1
+}
+
+// object gives the object in a place.
+func (s *section) object(c *Configuration, i int) (o Object) {
+	s.at(c, i, &o)
+	return o
 }
 
 // sectionOf gives the section of a kind; nil = there is no such kind.
@@ -237,10 +244,7 @@ func listSection[T any](kind string, list func(c *Configuration) *[]T, field fun
 			*list(c) = out
 		},
 		count: func(c *Configuration) int { return len(*list(c)) },
-		at: func(c *Configuration, i int) (o Object) {
-			*field(&o) = &(*list(c))[i]
-			return o
-		},
+		at:    func(c *Configuration, i int, into *Object) { *field(into) = &(*list(c))[i] },
 		swap: func(c *Configuration, i int, o *Object) {
 			values := slices.Clone(*list(c))
 			values[i] = **field(o)
@@ -286,7 +290,7 @@ var sections = []section{
 			}
 		},
 		count: func(c *Configuration) int { return len(c.Resources) },
-		at:    func(c *Configuration, i int) Object { return Object{Resource: c.Resources[i]} },
+		at:    func(c *Configuration, i int, into *Object) { into.Resource = c.Resources[i] },
 		swap: func(c *Configuration, i int, o *Object) {
 			c.Resources = slices.Clone(c.Resources)
 			c.Resources[i] = o.Resource
@@ -343,7 +347,7 @@ func FindObject(c *Configuration, kind, id string) (o Object, ok bool) {
 		return Object{}, false
 	}
 	if i := s.place(c, id); i >= 0 {
-		return s.at(c, i), true
+		return s.object(c, i), true
 	}
 	list := s.get(c)
 	for i, have := range objectIDs(kind, list) {

@@ -12,7 +12,7 @@ func Undo(doc *Document, changes []Change) ([]Change, error) {
 	var out []Change
 	if places, ok := replaced(&doc.Config, changes); ok {
 		for i := range changes {
-			o := sectionOf(changes[i].Kind).at(&doc.Config, places[i]).Clone()
+			o := sectionOf(changes[i].Kind).object(&doc.Config, places[i]).Clone()
 			out = append(out, Change{Kind: changes[i].Kind, ID: changes[i].ID, Object: &o})
 		}
 		return out, nil

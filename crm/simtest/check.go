@@ -45,7 +45,7 @@ type stateSummary struct {
 }
 
 func summary(s *command.State) stateSummary {
-	return stateSummary{s.Term, s.Revision, s.StatusRevision, s.Transition, len(s.Pending), len(s.Members), len(s.Fencing), len(s.Objects), facts(s)}
+	return stateSummary{s.Term, s.Revision, s.StatusRevision, s.Transition, len(s.Pending), len(s.Members), len(s.Fencing), len(s.Objects.Map()), facts(s)}
 }
 
 // facts is a hash of what a decision may not be behind in.

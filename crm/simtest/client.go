@@ -74,7 +74,7 @@ func (c *client) write(p *process, turn int) {
 	set := &cib.AttributeSet{ID: c.id, Pairs: []cib.NVPair{{ID: c.id + "-value", Name: valueName(c.id), Value: strconv.Itoa(value)}}}
 	e := &command.Entry{Kind: command.KindConfig, Actor: "uid:0", Config: &command.Config{
 		Changes: []cib.Change{{Kind: cib.KindProperties, ID: c.id, Object: &cib.Object{Set: set}}},
-		Based:   map[string]uint64{c.key(): s.Objects[c.key()]},
+		Based:   map[string]uint64{c.key(): s.Objects.Of(c.key())},
 	}}
 	p.input(func() {
 		id, err := p.n.Propose(p.now(), p.wall(), e)
@@ -286,7 +286,7 @@ func (o *operator) lost(p *process) {
 // config is an entry that changes one object.
 func config(s *command.State, c cib.Change) *command.Entry {
 	return &command.Entry{Kind: command.KindConfig, Config: &command.Config{
-		Changes: []cib.Change{c}, Based: map[string]uint64{c.Key(): s.Objects[c.Key()]}}}
+		Changes: []cib.Change{c}, Based: map[string]uint64{c.Key(): s.Objects.Of(c.Key())}}}
 }
 
 // standby puts a node into standby or takes it out.

@@ -100,7 +100,7 @@ func (b *Live) Commit(ctx context.Context, base *Snapshot, changes []cib.Change,
 func based(s *Snapshot, changes []cib.Change) map[string]uint64 {
 	out := make(map[string]uint64, len(changes))
 	for i := range changes {
-		out[changes[i].Key()] = s.State.Objects[changes[i].Key()]
+		out[changes[i].Key()] = s.State.Objects.Of(changes[i].Key())
 	}
 	doc, err := cib.Apply(s.Doc, changes)
 	if err != nil {
@@ -122,7 +122,7 @@ func based(s *Snapshot, changes []cib.Change) map[string]uint64 {
 		}
 		if key := owner[r.To]; key != "" && (r.Target == cib.ToResource || r.Target == cib.ToTemplate) {
 			if _, had := out[key]; !had {
-				out[key] = s.State.Objects[key]
+				out[key] = s.State.Objects.Of(key)
 			}
 		}
 	})

@@ -182,7 +182,7 @@ func TestApply_ConfigConflict(t *testing.T) {
 	based := func(changes []cib.Change) map[string]uint64 {
 		m := map[string]uint64{}
 		for i := range changes {
-			m[changes[i].Key()] = c.s.Objects[changes[i].Key()]
+			m[changes[i].Key()] = c.s.Objects.Of(changes[i].Key())
 		}
 		return m
 	}
@@ -494,12 +494,12 @@ func TestExcerpt(t *testing.T) {
 			if full, ok := cib.FindObject(&c.s.Document.Config, kind, id); !ok || !full.Equal(&o) {
 				t.Errorf("%+v: %s is another one than that of the configuration", tt, key)
 			}
-			if e.Objects[key] != c.s.Objects[key] {
-				t.Errorf("%+v: revision %d of %s, want %d", tt, e.Objects[key], key, c.s.Objects[key])
+			if e.Objects.Of(key) != c.s.Objects.Of(key) {
+				t.Errorf("%+v: revision %d of %s, want %d", tt, e.Objects.Of(key), key, c.s.Objects.Of(key))
 			}
 			keys = append(keys, key)
 		})
-		if got := strings.Join(keys, ","); got != tt.want || e.ClusterID != c.s.ClusterID || len(e.Objects) > len(keys) {
+		if got := strings.Join(keys, ","); got != tt.want || e.ClusterID != c.s.ClusterID || len(e.Objects.Map()) > len(keys) {
 			t.Errorf("Excerpt(%q, %q) has %s and the revisions %v, want %s", tt.resource, tt.node, got, e.Objects, tt.want)
 		}
 	}

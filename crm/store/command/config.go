@@ -20,7 +20,7 @@ func (n *State) config(e *Entry, out *Outcome) error {
 	}
 	if !c.Force {
 		for _, key := range sortedKeys(c.Based) {
-			if newest := n.Objects[key]; newest > c.Based[key] {
+			if newest := n.Objects.Of(key); newest > c.Based[key] {
 				return &ConflictError{Object: key, Based: c.Based[key], Newest: newest}
 			}
 		}

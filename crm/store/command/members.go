@@ -249,13 +249,6 @@ func (n *State) numberLinks() {
 
 // touch records that the object was changed by the present entry.
 func (n *State) touch(keys ...string) {
-	m := make(map[string]uint64, len(n.Objects)+len(keys))
-	for k, v := range n.Objects {
-		m[k] = v
-	}
-	for _, k := range keys {
-		m[k] = n.Index
-	}
-	n.Objects = m
+	n.Objects = n.Objects.with(n.Index, keys)
 	n.Revision = n.Index
 }

@@ -116,10 +116,11 @@ func (s *State) Excerpt(resource, node string) *State {
 		}
 	}
 	out := s.Configuration()
-	out.Document.Config, out.Objects = part, map[string]uint64{}
+	revisions := map[string]uint64{}
+	out.Document.Config, out.Objects = part, RevisionsOf(revisions)
 	cib.Objects(&part, func(kind, id string, _ cib.Object) {
-		if key := cib.ObjectKey(kind, id); s.Objects[key] > 0 {
-			out.Objects[key] = s.Objects[key]
+		if key := cib.ObjectKey(kind, id); s.Objects.Of(key) > 0 {
+			revisions[key] = s.Objects.Of(key)
 		}
 	})
 	return out
