@@ -61,9 +61,9 @@ type State struct {
 	Document *cib.Document `cbor:"11,keyasint"`
 	// Revision is the index of the entry that last changed the configuration; Objects has the same for each
 	// object, by cib object key. An object without an entry was there from the start (revision 0).
-	Revision uint64            `cbor:"12,keyasint"`
-	Objects  Revisions         `cbor:"13,keyasint,omitzero"`
-	Changes  []*ChangeRecord   `cbor:"14,keyasint,omitempty"` // oldest first
+	Revision uint64          `cbor:"12,keyasint"`
+	Objects  Revisions       `cbor:"13,keyasint,omitzero"`
+	Changes  []*ChangeRecord `cbor:"14,keyasint,omitempty"` // oldest first
 
 	Transition uint64          `cbor:"15,keyasint"`           // number of the newest transition
 	Pending    []Pending       `cbor:"16,keyasint,omitempty"` // in order of dispatch

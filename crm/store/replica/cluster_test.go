@@ -56,6 +56,7 @@ type node struct {
 	refused error
 	wake    membership.Instant
 	ops     uint64
+	saves   int
 	reads   map[replica.RequestID]uint64 // what was acknowledged when it was asked
 }
 
@@ -321,6 +322,7 @@ func (c *cluster) save(n *node, s replica.Save) {
 		c.fatalf("save on %d: %v", n.id, err)
 	}
 	c.saves++
+	n.saves++
 	run := n.run
 	c.after(c.disk/2+time.Duration(c.rng.Int64N(int64(c.disk))), func() {
 		if !n.up() || n.run != run {

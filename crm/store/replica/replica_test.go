@@ -409,6 +409,46 @@ func TestBatching(t *testing.T) {
 	}
 }
 
+// TestGather: what is proposed on the leader while a proposal is on its way goes in one save, but waits no longer than 2 ms.
+func TestGather(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		delay time.Duration // of a message
+		gap   time.Duration // between the first proposal and each of the others
+		saves int           // on the leader
+		limit time.Duration // from the last proposal to its end
+	}{
+		{"while the first is on its way", 4 * time.Millisecond, 100 * time.Microsecond, 2, 24 * time.Millisecond},
+		{"not for a slow network", 100 * time.Millisecond, 5 * time.Millisecond, 9, 310 * time.Millisecond},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			cryptotest.SetGlobalRandom(t, 4)
+			c := newCluster(t, 4, nil)
+			c.grow(3)
+			c.wait("settled", time.Second, c.settled)
+			c.delay, c.disk = tc.delay, 200*time.Microsecond
+			l := c.leader()
+			before, saves := len(c.acked), l.saves
+			for i := range 9 {
+				if _, err := c.propose(l, fmt.Sprint("write ", i)); err != nil {
+					t.Fatal(err)
+				}
+				if i < 8 {
+					c.run(tc.gap)
+				}
+			}
+			last := c.now
+			c.wait("all are acknowledged", time.Second, func() bool { return len(c.acked) == before+9 })
+			if took := c.now.Sub(last); took > tc.limit {
+				t.Errorf("the last one took %v, want at most %v", took, tc.limit)
+			}
+			if got := l.saves - saves; got > tc.saves {
+				t.Errorf("%d saves for 9 writes, want at most %d", got, tc.saves)
+			}
+		})
+	}
+}
+
 func TestRequests(t *testing.T) {
 	cryptotest.SetGlobalRandom(t, 4)
 	c := newCluster(t, 4, func(cfg *replica.Config) { cfg.MaxPending, cfg.MaxProposalBytes = 3, 100 })
