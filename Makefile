@@ -63,14 +63,15 @@ bench-policy: ## the policy engine's table of docs/performance.md, on one core
 install: build ## DESTDIR and PREFIX are honoured
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/sysusers.d \
 	           $(DESTDIR)$(PREFIX)/lib/tmpfiles.d $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
-	           $(DESTDIR)$(PREFIX)/share/doc/quorate $(DESTDIR)$(SYSCONFDIR)/quorate
+	           $(DESTDIR)$(PREFIX)/share/doc/quorate/operating $(DESTDIR)$(SYSCONFDIR)/quorate
 	install -m 0755 bin/quorated bin/crm $(DESTDIR)$(PREFIX)/sbin/
 	@for n in $(COMPAT); do ln -sf crm $(DESTDIR)$(PREFIX)/sbin/$$n; done
 	install -m 0644 docs/dist/quorated.service $(DESTDIR)$(PREFIX)/lib/systemd/system/
 	install -m 0644 docs/dist/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/quorate.conf
 	install -m 0644 docs/dist/tmpfiles.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/quorate.conf
 	install -m 0644 docs/dist/crm.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/crm
-	install -m 0644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/quorate/
+	install -m 0644 README.md LICENSE docs/*.md $(DESTDIR)$(PREFIX)/share/doc/quorate/
+	install -m 0644 docs/operating/*.md $(DESTDIR)$(PREFIX)/share/doc/quorate/operating/
 
 clean: ## remove what build made
 	rm -rf bin

@@ -502,6 +502,12 @@ func (n *Node) applied(a applied) {
 			n.note(Warn, "entry refused", "kind", int(o.Kind), "error", o.Err)
 		}
 		n.out.MembersChanged = n.out.MembersChanged || o.MembersChanged
+		for i := range o.Failed {
+			if f := &o.Failed[i]; n.leader != nil || f.Node == n.cfg.Name {
+				n.note(Warn, "operation failed", "resource", f.Resource, "operation", f.Task, "interval", time.Duration(f.IntervalMS)*time.Millisecond,
+					"on", f.Node, "rc", f.RC, "status", agents.Status(f.Status).String(), "reason", f.Reason)
+			}
+		}
 	}
 	if a.conf {
 		n.out.MembersChanged = true

@@ -27,6 +27,15 @@ type Outcome struct {
 	// Dispatched and Results are filled for entries of these kinds.
 	Dispatched []Pending
 	Finished   []Finished // pending actions that the entry ended, in order
+	Failed     []Failure  // operations that the entry recorded as failed, in order
+}
+
+// Failure is an operation that failed. Of a node that is fenced for it no history is left to tell of it.
+type Failure struct {
+	Node, Resource, Task string
+	IntervalMS           int64
+	RC, Status           int
+	Reason               string
 }
 
 // Finished is a pending action that was ended.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -323,7 +324,10 @@ func TestApply_Recurring(t *testing.T) {
 	c.dispatch(mon)
 	c.must(&Entry{Kind: KindResults, Results: []Result{{ID: mon.ID, Node: "alpha", Incarnation: 1, CallID: 5}}})
 	key := &RecurringKey{Resource: "r1", Task: "monitor", IntervalMS: 10000}
-	c.must(&Entry{Kind: KindResults, Results: []Result{{Node: "alpha", Incarnation: 1, CallID: 6, RC: 7, Recurring: key, LastChange: 9}}})
+	failed := c.must(&Entry{Kind: KindResults, Results: []Result{{Node: "alpha", Incarnation: 1, CallID: 6, RC: 7, Recurring: key, LastChange: 9, ExitReason: "gone"}}})
+	if want := (Failure{"alpha", "r1", "monitor", 10000, 7, 0, "gone"}); !slices.Equal(failed.Failed, []Failure{want}) {
+		t.Errorf("failures = %+v, want %+v", failed.Failed, want)
+	}
 	if v := c.attribute("alpha", "fail-count-r1#monitor_10000"); v != "1" {
 		t.Fatalf("fail count = %q, want 1", v)
 	}

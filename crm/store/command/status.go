@@ -246,7 +246,7 @@ func (n *State) results(list []Result, timeMS int64, out *Outcome) error {
 			ed = cib.NewEditor(n.Document)
 			continue
 		}
-		n.finish(ed, &p, r)
+		n.finish(ed, &p, r, out)
 	}
 	n.Document = ed.Document()
 	return nil
@@ -266,7 +266,7 @@ func (n *State) unasked(ed *cib.Editor, r *Result, timeMS int64, out *Outcome) *
 		n.ownFencing(r, timeMS, out)
 		ed = cib.NewEditor(n.Document)
 	case r.Local.Node == r.Node && (r.Local.Task == "stop" || r.Local.Task == "demote" || r.Local.Task == "monitor" && r.Local.IntervalMS == 0):
-		n.finish(ed, r.Local, r)
+		n.finish(ed, r.Local, r, out)
 		out.DecisionNeeded = true
 	}
 	return ed
@@ -280,7 +280,7 @@ func (n *State) orphan(ed *cib.Editor, r *Result, out *Outcome) {
 	}
 	p := n.Orphans[at]
 	n.Orphans = slices.Delete(slices.Clone(n.Orphans), at, at+1)
-	n.finish(ed, &p, r)
+	n.finish(ed, &p, r, out)
 	out.DecisionNeeded = true
 }
 
@@ -294,7 +294,7 @@ func historyNode(p *Pending) string {
 
 // finish writes the history entry of a finished operation (spec/06-simulation.md section 4 has the names of
 // entries) and counts its failure.
-func (n *State) finish(ed *cib.Editor, p *Pending, r *Result) {
+func (n *State) finish(ed *cib.Editor, p *Pending, r *Result, out *Outcome) {
 	name := historyNode(p)
 	id, err := n.stateID(name)
 	if err != nil {
@@ -319,6 +319,7 @@ func (n *State) finish(ed *cib.Editor, p *Pending, r *Result) {
 		op.ID = entryID(p)
 		ed.Record(i, h, op)
 		n.countFailure(ed, i, p.Resource, p.Task, p.IntervalMS, r.LastChange)
+		out.Failed = append(out.Failed, Failure{name, p.Resource, p.Task, p.IntervalMS, r.RC, r.Status, r.ExitReason})
 	default:
 		op.ID = entryID(p)
 		ed.Record(i, h, op)
@@ -439,6 +440,7 @@ func (n *State) recurring(ed *cib.Editor, r *Result, out *Outcome) {
 		op.ID = r.Recurring.Resource + "_last_failure_0"
 		ed.Record(i, h, op)
 		n.countFailure(ed, i, r.Recurring.Resource, r.Recurring.Task, r.Recurring.IntervalMS, r.LastChange)
+		out.Failed = append(out.Failed, Failure{r.Node, r.Recurring.Resource, r.Recurring.Task, r.Recurring.IntervalMS, r.RC, r.Status, r.ExitReason})
 	}
 	out.DecisionNeeded = true
 }
