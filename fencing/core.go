@@ -43,6 +43,10 @@ type Order struct {
 
 // Run asks for one operation of a device. The device is named by its id: parameters and passwords are put in
 // by who runs it. Argument, when not "", is the parameter that is set to Port.
+//
+// The ID says which operation of which order it is. The Core of a later process that is given the same order
+// asks for the same runs under the same IDs, so that a runner which outlives the process can answer with what it has done or
+// is doing, and no power is cut twice.
 type Run struct {
 	ID        string
 	Device    string
@@ -105,6 +109,7 @@ type step struct {
 }
 
 type job struct {
+	id        string // the order that began it
 	orders    []string
 	target    string
 	action    Action
@@ -136,13 +141,11 @@ type Core struct {
 
 	now  Instant
 	jobs []*job // in the order in which they began
-	runs uint64
 	name string // prefix of the ids of runs
 	out  Output
 }
 
-// NewCore returns a core without devices. The prefix makes the ids of its runs unique among those of other
-// cores and of earlier processes.
+// NewCore returns a core without devices. The prefix begins the ids of its runs.
 func NewCore(prefix string) *Core { return &Core{name: prefix} }
 
 // Configure tells the devices, in order of preference, and the topology. attribute gives attributes of
@@ -215,7 +218,7 @@ func (c *Core) Start(o Order, now Instant) {
 	if timeout <= 0 {
 		timeout = DefaultTimeout
 	}
-	j := &job{orders: []string{o.ID}, target: o.Target, action: o.Action, timeout: min(timeout, MaxTimeout), started: c.now,
+	j := &job{id: o.ID, orders: []string{o.ID}, target: o.Target, action: o.Action, timeout: min(timeout, MaxTimeout), started: c.now,
 		levels: levels, notBefore: c.now}
 	if o.Action != On && o.Delay >= 0 {
 		wait := o.Delay
@@ -360,8 +363,7 @@ func (c *Core) begin(j *job) {
 			continue
 		}
 		_, port := d.Knows(j.target)
-		c.runs++
-		j.run, j.runDevice = fmt.Sprintf("%s:%d", c.name, c.runs), s.device
+		j.run, j.runDevice = fmt.Sprintf("%s%s:%d.%d.%d:%s:%s", c.name, j.id, j.level, j.step, j.attempt, s.action, s.device), s.device
 		j.runEnds = c.now.Add(left + answerGrace)
 		c.out.Runs = append(c.out.Runs, Run{ID: j.run, Device: s.device, Operation: s.action, Target: j.target,
 			Port: port, Argument: d.Argument, Timeout: left})

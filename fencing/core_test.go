@@ -198,7 +198,7 @@ func TestCore_RunnerSilent(t *testing.T) {
 	b.start(Order{ID: "a", Target: "n1", Action: Off})
 	b.run(5 * time.Minute)
 	b.wantAnswers("[a] off n1 ok=false at=70")
-	if b.c.Finished("r:1", Result{Outcome: Success}, b.now) {
+	if b.c.Finished("ra:0.0.0:off:d1", Result{Outcome: Success}, b.now) {
 		t.Error("a result of a run that was written off is taken")
 	}
 }

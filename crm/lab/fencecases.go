@@ -101,7 +101,6 @@ func fenceExecutorKill(t *trial) error {
 	if err := t.signal(t.node(executor), syscall.SIGKILL, true, "SIGKILL of the executor of the fencing"); err != nil {
 		return err
 	}
-	// The machine may be back before another node had to fence it again: the switch does what the first one asked.
 	if err := t.poll(t.ctx, 25*time.Second, "its resources to be started again", func() error {
 		records, err := t.since(at)
 		if err != nil {
@@ -124,10 +123,22 @@ func fenceExecutorKill(t *trial) error {
 	if err != nil {
 		return err
 	}
-	if len(list) == 0 || list[0].OK || list[0].By != executor {
-		return fmt.Errorf("history %+v: want the fencing that %s did not answer first", list, executor)
+	if len(list) == 0 || !list[0].OK || list[0].By != executor || slices.ContainsFunc(list[1:], func(f command.FencingRecord) bool { return f.Target == m.name }) {
+		return fmt.Errorf("history %+v: want one fencing of %s, taken over by the next process of %s", list, m.name, executor)
 	}
-	t.note("%s", list[0].Detail)
+	records, err := t.since(at)
+	if err != nil {
+		return err
+	}
+	cuts := 0
+	for _, r := range records {
+		if r.Kind == KindOff && r.By == ByFence && r.Node == m.name {
+			cuts++
+		}
+	}
+	if cuts != 1 {
+		return fmt.Errorf("the switch cut %s %d times, want once", m.name, cuts)
+	}
 	return t.waitAll(25 * time.Second)
 }
 

@@ -34,6 +34,7 @@ type fencer struct {
 	core   *fencing.Core
 	orders map[string]*fenceOrder
 	runs   map[string]fencing.Run
+	kept   map[string][]string   // runs with a result that the runner keeps until the order is settled, by order
 	kinds  map[string]*fenceKind // by type of agent
 	asked  uint64
 
@@ -60,9 +61,9 @@ type fenceKind struct {
 
 func (f *fencer) init(n *Node) {
 	f.n = n
-	// The incarnation makes ids unique among those of earlier processes.
-	f.core = fencing.NewCore(fmt.Sprintf("%s%x", fenceRunPrefix, uint64(n.cfg.Incarnation)))
+	f.core = fencing.NewCore(fenceRunPrefix)
 	f.orders, f.runs, f.kinds = map[string]*fenceOrder{}, map[string]fencing.Run{}, map[string]*fenceKind{}
+	f.kept = map[string][]string{}
 }
 
 // isFenceRun reports whether the id of a run is one that a fencer made.
@@ -193,7 +194,7 @@ func (f *fencer) choose(s *command.State, target, op string, online []string) st
 
 // do begins a fencing that was handed to this node, at once or when the agents' metadata is known.
 func (f *fencer) do(p command.Pending) {
-	id := fmt.Sprintf("%d.%d.%d", p.ID.Term, p.ID.Transition, p.ID.Action)
+	id := orderID(&p)
 	if f.orders[id] != nil {
 		return
 	}
@@ -201,6 +202,21 @@ func (f *fencer) do(p command.Pending) {
 	f.orders[id] = &fenceOrder{p: p}
 	f.learn()
 	f.begin()
+}
+
+// orderID names an order for all times; ids of runs contain it. A process that takes over an order from an earlier one of
+// its node names it alike.
+func orderID(p *command.Pending) string {
+	return fmt.Sprintf("%d.%d.%d.%d", p.ID.Term, p.ID.Transition, p.ID.Action, p.Index)
+}
+
+// orderOf is the order that a run is of; "" = none.
+func orderOf(run string) string {
+	id, _, ok := strings.Cut(strings.TrimPrefix(run, fenceRunPrefix), ":")
+	if !ok {
+		return ""
+	}
+	return id
 }
 
 // begin hands the orders that wait to the core.
@@ -303,6 +319,7 @@ func (f *fencer) output() {
 		maps.DeleteFunc(f.orders, func(_ string, o *fenceOrder) bool { return o.cancelled })
 		clear(f.runs) // of a runner that never answered
 	}
+	f.forget()
 }
 
 // fenceParams are the parameters of a run. What the administrator wrote for the plug stays, except "dynamic".
@@ -329,18 +346,47 @@ func (f *fencer) finished(r agents.Result) bool {
 	for _, name := range slices.Sorted(maps.Keys(f.kinds)) {
 		if k := f.kinds[name]; k.run == r.ID {
 			f.learned(name, k, r)
+			f.n.out.Ack = append(f.n.out.Ack, r.ID)
 			f.begin()
 			return true
 		}
 	}
+	// The runner keeps it, for this process or for one after it, until the order is settled.
+	if order := orderOf(r.ID); !slices.Contains(f.kept[order], r.ID) {
+		f.kept[order] = append(f.kept[order], r.ID)
+	}
 	run, ok := f.runs[r.ID]
 	if !ok {
-		return true // of an earlier process: its answer belongs to nobody any more
+		f.forget()  // if nobody waits for it any more
+		return true // of an earlier process: this one asks for it when it has taken the order over
 	}
 	delete(f.runs, r.ID)
 	f.core.Finished(r.ID, fenceResult(&run, &r), f.n.now)
 	f.output()
 	return true
+}
+
+// forget lets the runner forget the runs of orders that are settled. Before this process has joined, it does not know which
+// are: it may be given those of an earlier one.
+func (f *fencer) forget() {
+	if !f.n.started || len(f.kept) == 0 {
+		return
+	}
+	open := map[string]bool{}
+	for id := range f.orders {
+		open[id] = true
+	}
+	for i := range f.n.con.state.Pending {
+		if p := &f.n.con.state.Pending[i]; p.Task == "stonith" && p.Node == f.n.cfg.Name {
+			open[orderID(p)] = true
+		}
+	}
+	for _, order := range slices.Sorted(maps.Keys(f.kept)) {
+		if !open[order] {
+			f.n.out.Ack = append(f.n.out.Ack, f.kept[order]...)
+			delete(f.kept, order)
+		}
+	}
 }
 
 // fenceResult says what the result of an agent's run means for fencing.
@@ -400,7 +446,7 @@ func (f *fencer) cancel(id string) {
 	f.core.Cancel(id, f.n.now)
 }
 
-// applied cancels fencings that the cluster no longer waits for.
+// applied cancels fencings that the cluster no longer waits for, and settles those that it has.
 func (f *fencer) applied() {
 	f.learn()
 	for _, id := range slices.Sorted(maps.Keys(f.orders)) {

@@ -353,3 +353,67 @@ func TestTold(t *testing.T) {
 		}
 	}
 }
+
+// The process that carries out a fencing is restarted in the middle, before or after the agent has ended: the new one takes
+// the fencing over, and each device is used once. After that the runner has nothing to keep.
+func TestFencing_ExecutorRestarted(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		after int           // runs begun
+		wait  time.Duration // after the last of them began
+	}{
+		{"the first device works", 1, time.Second},
+		{"the second device works", 2, time.Second},
+		{"the first device has failed once", 1, 2500 * time.Millisecond},
+		{"the answer is on its way", 2, 2*time.Second + 3*hop/2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newHarness(t, 5, "", primitive("p1", "")+primitive("p2", ""),
+				`<fencing-level id="l1" index="1" target-pattern="n.*" devices="p1,p2"/>`)
+			h.run(30*time.Second, h.settled)
+			var executor *process
+			failed := false
+			h.fence = func(node string, req agents.Request) (agents.Result, time.Duration) {
+				for _, p := range h.nodes {
+					if p.name == node {
+						executor = p
+					}
+				}
+				if strings.HasPrefix(tt.name, "the first device has failed") && !failed {
+					failed = true
+					return agents.Result{RC: agents.RCGeneric, Reason: "busy"}, hop
+				}
+				return agents.Result{}, 2 * time.Second
+			}
+			victim := h.follower()
+			victim.dead = true
+			h.run(20*time.Second, func() bool { return len(h.runs) == tt.after })
+			h.run(tt.wait, nil)
+			h.restart(executor)
+			h.run(30*time.Second, h.ended(victim.name))
+			h.run(10*time.Second, nil)
+			want := []string{"p1 off", "p2 off", "p1 on", "p2 on"}
+			if failed {
+				want = slices.Insert(want, 0, "p1 off")
+			}
+			var got []string
+			for _, r := range h.runs {
+				got = append(got, strings.Join(strings.Fields(r)[:2], " "))
+				if !strings.HasSuffix(r, "@"+executor.name) {
+					t.Errorf("run %q, want all on %s", r, executor.name)
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("runs %q, want %q", got, want)
+			}
+			if list := h.history(); len(list) != 1 || list[0].By != executor.name || list[0].Device != "p1,p2" {
+				t.Errorf("history %+v, want one success of %s", list, executor.name)
+			}
+			for id := range executor.known {
+				if isFenceRun(id) {
+					t.Errorf("the runner still keeps %s", id)
+				}
+			}
+		})
+	}
+}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/quorate/quorate/agents"
+	"github.com/quorate/quorate/agents/executor"
 	"github.com/quorate/quorate/crm/cib"
 	"github.com/quorate/quorate/crm/cib/cibxml"
 	"github.com/quorate/quorate/crm/store/command"
@@ -57,6 +59,8 @@ type process struct {
 	ends bool            // it may end by itself
 	err  error           // with which it did
 	runs map[string]bool // services
+	// known are the runs of the runner, which outlives the process; nil = goes on.
+	known map[string]*agents.Result
 
 	beat, gap time.Duration // the last heartbeats that it sent, and the longest time between two
 }
@@ -110,7 +114,7 @@ func newHarness(t *testing.T, n int, properties, resources, topology string) *ha
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := &process{h: h, disk: disk, log: log, name: fmt.Sprint("n", i), life: membership.Incarnation(i), runs: map[string]bool{}}
+		p := &process{h: h, disk: disk, log: log, name: fmt.Sprint("n", i), life: membership.Incarnation(i), runs: map[string]bool{}, known: map[string]*agents.Result{}}
 		p.start(membership.NodeID(i), s)
 		h.nodes = append(h.nodes, p)
 	}
@@ -125,11 +129,26 @@ func (p *process) start(id membership.NodeID, s *command.State) {
 	if err != nil {
 		p.h.t.Fatal(err)
 	}
-	n.Adopt(now, nil)
+	var list []executor.Running
+	for _, id := range slices.Sorted(maps.Keys(p.known)) {
+		list = append(list, executor.Running{ID: id, Finished: p.known[id] != nil})
+		if p.known[id] != nil {
+			p.h.after(hop, func() { p.report(id) })
+		}
+	}
+	n.Adopt(now, list)
 	p.n = n
 }
 
-// restart kills the node process; another one starts at once. What it was running is forgotten with it.
+// report hands a result to the present process, until it was acknowledged.
+func (p *process) report(id string) {
+	if res := p.known[id]; res != nil && !p.dead {
+		now, wall := p.h.clock()
+		p.n.RunFinished(now, wall, *res)
+	}
+}
+
+// restart kills the node process; another one starts at once. The runner goes on with what it asked for.
 func (h *harness) restart(p *process) {
 	p.disk.Crash(true)
 	var err error
@@ -281,17 +300,23 @@ func (p *process) output(o Output) {
 		})
 	}
 	for _, req := range o.Start {
+		if _, known := p.known[req.ID]; known {
+			h.after(hop, func() { p.report(req.ID) })
+			continue
+		}
 		res, d := p.agent(req)
 		res.ID = req.ID
-		if life := p.life; d >= 0 {
+		p.known[req.ID] = nil
+		if d >= 0 {
 			h.after(d, func() {
-				if !p.dead && p.life == life {
-					now, wall := h.clock()
-					res.Finished = wall
-					p.n.RunFinished(now, wall, res)
-				}
+				_, res.Finished = h.clock()
+				p.known[req.ID] = &res
+				p.report(req.ID)
 			})
 		}
+	}
+	for _, id := range o.Ack {
+		delete(p.known, id)
 	}
 }
 

@@ -365,8 +365,7 @@ func (n *Node) Leave(now membership.Instant, wall time.Time) {
 
 // Adopt tells of agent runs that go on from before a restart of this process.
 func (n *Node) Adopt(now membership.Instant, runs []executor.Running) {
-	// A fencing that an earlier process began is none of the executor's runs, and keeps no device busy: its answer
-	// belongs to nobody any more.
+	// A fencing that an earlier process began is none of the executor's runs, and keeps no device busy.
 	n.exec.Adopt(now, slices.DeleteFunc(slices.Clone(runs), func(r executor.Running) bool { return isFenceRun(r.ID) }))
 }
 
@@ -374,7 +373,6 @@ func (n *Node) Adopt(now membership.Instant, runs []executor.Running) {
 func (n *Node) RunFinished(now membership.Instant, wall time.Time, r agents.Result) {
 	n.at(now, wall)
 	if n.fences.finished(r) {
-		n.out.Ack = append(n.out.Ack, r.ID)
 		n.work()
 		return
 	}
@@ -534,6 +532,7 @@ func (n *Node) applied(a applied) {
 	case m.Incarnation == uint64(n.cfg.Incarnation):
 		n.started = true
 		n.handIn()
+		n.fences.forget()
 	case m.Fenced == uint64(n.cfg.Incarnation) && n.out.Err == nil:
 		n.out.Err = ErrFenced
 	}

@@ -140,7 +140,16 @@ func (m *machine) run(p *process, req agents.Request) {
 		return
 	}
 	if old := m.runs[req.ID]; old != nil {
-		w.violate("contract", "%s: run id %s was used twice", m.name, req.ID)
+		if req.Agent.Class != agents.ClassFence || old.owner == p {
+			w.violate("contract", "%s: run id %s was used twice", m.name, req.ID)
+			return
+		}
+		// A new process has taken over an order: the runner answers with what it does or did.
+		w.hit("fencing resumed")
+		old.owner = p
+		if old.result != nil {
+			w.after(time.Millisecond, func() { m.report(old) })
+		}
 		return
 	}
 	r := &run{id: req.ID, req: req, began: w.now, owner: p}

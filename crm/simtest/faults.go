@@ -34,6 +34,7 @@ var faultTable = []fault{
 	{"stop fails", (*world).stopFails},
 	{"slow agents", (*world).slowAgents},
 	{"switch refuses", (*world).switchRefuses},
+	{"executor crashes", func(w *world, _ time.Duration) { w.power.crash = true }},
 	{"standby", (*world).standbyNode},
 	{"ban", (*world).banResource},
 	{"cleanup", func(w *world, _ time.Duration) { w.operator.cleanup() }},
@@ -85,7 +86,7 @@ func (w *world) heal() {
 	}
 	w.net.loss, w.net.dup, w.net.late = 0, 0, 0
 	w.net.delay, w.net.jitter = 300*time.Microsecond, 700*time.Microsecond
-	w.power.refuse, w.power.slow = false, 0
+	w.power.refuse, w.power.crash, w.power.slow = false, false, 0
 	w.slowest, w.slowUntil = 0, w.now
 	for _, m := range w.machines {
 		m.fsync = 4 * time.Millisecond

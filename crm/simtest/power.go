@@ -26,6 +26,7 @@ type powerSwitch struct {
 	w      *world
 	kind   fenceKind
 	refuse bool // operations fail
+	crash  bool // the process that asks for the next cut ends in the middle
 	slow   time.Duration
 	log    []fencing
 }
@@ -79,6 +80,11 @@ func (s *powerSwitch) run(m *machine, r *run) {
 	switch req.Operation {
 	case agents.OpOff, agents.OpReboot:
 		w.tell("%s asks the switch: %s %s", m.name, req.Operation, target)
+		s.twice(m, r)
+		if s.crash {
+			s.crash = false
+			w.after(w.between(0, took+50*time.Millisecond), func() { w.crashOf(m) })
+		}
 		helped := w.helped(m)
 		w.after(took, func() {
 			// The switch acts even if the one who asked is gone meanwhile.
@@ -142,6 +148,23 @@ func (s *powerSwitch) run(m *machine, r *run) {
 				m.finish(r, agents.StatusDone, rc)
 			}
 		})
+	}
+}
+
+// twice checks that a process does not begin anew what an earlier one of its machine has under way with the switch, or has
+// done, if the target has not been on since.
+func (s *powerSwitch) twice(m *machine, r *run) {
+	for _, id := range m.runOrder {
+		old := m.runs[id]
+		if old == nil || old == r || old.owner == r.owner || old.req.Params["plug"] != r.req.Params["plug"] ||
+			old.req.Operation != agents.OpOff && old.req.Operation != agents.OpReboot {
+			continue
+		}
+		t := s.w.machineByName(r.req.Params["plug"])
+		done := old.result != nil && old.result.RC == agents.RCOK && old.result.Status == agents.StatusDone
+		if (old.result == nil || done) && t != nil && t.proc == nil {
+			s.w.violate("I13", "%s asks the switch to cut %s by %s, and %s of its earlier process does or did so", m.name, t.name, r.id, old.id)
+		}
 	}
 }
 

@@ -126,6 +126,17 @@ func (n *State) giveUpFencing(match func(*Pending) bool, detail string, timeMS i
 	n.dropPending(func(p *Pending) bool { return p.Task == "stonith" && match(p) }, out)
 }
 
+// resumeFencing gives the fencings that a node has under way to the new process of it. The runner of the machine
+// goes on with them, and the new process asks it for the very same runs: to begin them elsewhere would cut the target's power twice.
+func (n *State) resumeFencing(node string, incarnation uint64) {
+	n.Pending = slices.Clone(n.Pending)
+	for i := range n.Pending {
+		if p := &n.Pending[i]; p.Task == "stonith" && p.Node == node {
+			p.Incarnation = incarnation
+		}
+	}
+}
+
 // unfenced records that a node may use what its devices guard, and under which definitions of them
 // (spec/04-actions.md 13.4).
 func (n *State) unfenced(p *Pending, timeMS int64) {

@@ -85,6 +85,33 @@ func TestApply_FencingGivenUp(t *testing.T) {
 	}
 }
 
+// A process of the same machine takes over what an earlier one was fencing; one after a restart of the machine does not.
+func TestApply_FencingResumed(t *testing.T) {
+	t.Parallel()
+	for _, boot := range []string{"b1", "b2"} {
+		c := found(t, "alpha", "beta", "gamma")
+		joined := func(incarnation uint64, boot string) {
+			c.must(&Entry{Kind: KindNodes, Nodes: &Nodes{Facts: []NodeFact{{Name: "alpha", Change: NodeJoined, Incarnation: incarnation, Boot: boot}}}})
+		}
+		joined(5, "b1")
+		c.fact("gamma", NodeLost, 1)
+		p := fencingOf("gamma", "alpha", 1)
+		p.Incarnation = 5
+		if out := c.dispatch(p); out.Err != nil {
+			t.Fatal(out.Err)
+		}
+		joined(6, boot)
+		if resumed := len(c.s.Pending) == 1 && c.s.Pending[0].Incarnation == 6 && len(c.s.Fencing) == 0; resumed != (boot == "b1") {
+			t.Errorf("boot %s: pending %+v, history %+v", boot, c.s.Pending, c.s.Fencing)
+		}
+		p.Incarnation = 6
+		c.result(p, 0)
+		if off := c.s.Member("gamma").Incarnation == 0; off != (boot == "b1") {
+			t.Errorf("boot %s: gamma off %v after the answer of the new process", boot, off)
+		}
+	}
+}
+
 func TestState_FencingFailures(t *testing.T) {
 	t.Parallel()
 	c := found(t, "alpha", "beta", "gamma")

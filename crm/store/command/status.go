@@ -50,11 +50,15 @@ func (n *State) nodes(facts []NodeFact, timeMS int64, out *Outcome) error {
 			// Only a process of its own is known to have lost what the cluster knew of it.
 			if m.Incarnation != f.Incarnation {
 				orphans := n.orphansOf(f.Name)
+				if m.Boot == f.Boot && f.Boot != "" {
+					n.resumeFencing(f.Name, f.Incarnation)
+				}
 				// The answer to a fencing that was asked for before says nothing of this process: it may have begun
 				// after the power was off.
 				n.giveUpFencing(func(p *Pending) bool { return p.Target == f.Name }, f.Name+" joined again before an answer came", timeMS, out)
-				n.giveUpFencing(func(p *Pending) bool { return p.Node == f.Name }, f.Name+" was restarted before it answered", timeMS, out)
-				n.dropPending(func(p *Pending) bool { return p.Node == f.Name }, out)
+				earlier := func(p *Pending) bool { return p.Node == f.Name && p.Incarnation != f.Incarnation }
+				n.giveUpFencing(earlier, f.Name+" was restarted before it answered", timeMS, out)
+				n.dropPending(earlier, out)
 				if m.Boot != f.Boot {
 					ed.Forget(i)
 					n.dropAttributes(f.Name)
