@@ -20,6 +20,11 @@ const (
 	answerGrace = 10 * time.Second
 	// maxJobs bounds the targets on which this node works at a time, and maxJoined the requests for one.
 	maxJobs, maxJoined = 256, 256
+	// rememberFor is how long a device that was asked and knows a plug is not asked again. Pacemaker refreshes lists as
+	// often. That a device does not know a plug is not remembered: it may have been connected since.
+	rememberFor = time.Minute
+	// maxRemembered bounds the plugs of a device that are remembered: more than any machine room switch has.
+	maxRemembered = 4096
 	// maxProblems bounds the problems that an answer tells.
 	maxProblems = 32
 	// maxProblem bounds one of them in bytes.
@@ -104,6 +109,7 @@ type Output struct {
 type step struct {
 	device   string
 	action   Action
+	number   int  // among the questions, or the others, of the level: ids must not depend on what is remembered
 	ask      bool // a question whether the device knows the target
 	courtesy bool // its failure does not matter: switching on after a confirmed off
 }
@@ -131,6 +137,12 @@ type job struct {
 	problems  []string
 }
 
+// answer is what a device said when it was asked.
+type answer struct {
+	version string             // of the device
+	ports   map[string]Instant // that it knows, and since when that is known, in lower case
+}
+
 // Core carries out the fencings that are given to this node. Inputs are its methods that take the present
 // instant; after each the owner takes [Core.Ready], and calls [Core.Tick] at [Core.NextTick]. A Core is not
 // safe for concurrent use.
@@ -140,13 +152,14 @@ type Core struct {
 	attribute func(node, name string) (string, bool)
 
 	now  Instant
-	jobs []*job // in the order in which they began
-	name string // prefix of the ids of runs
+	jobs []*job            // in the order in which they began
+	asks map[string]answer // what devices said last, by id
+	name string            // prefix of the ids of runs
 	out  Output
 }
 
 // NewCore returns a core without devices. The prefix begins the ids of its runs.
-func NewCore(prefix string) *Core { return &Core{name: prefix} }
+func NewCore(prefix string) *Core { return &Core{name: prefix, asks: map[string]answer{}} }
 
 // Configure tells the devices, in order of preference, and the topology. attribute gives attributes of
 // nodes, for topologies that use them; nil = none. Work that has begun goes on as it was planned.
@@ -156,6 +169,33 @@ func (c *Core) Configure(devices []Device, topology Topology, attribute func(nod
 		c.devices = c.devices[:MaxDevices]
 	}
 	c.topology, c.attribute = slices.Clone(topology), attribute
+	for id, a := range c.asks {
+		if d := c.device(id); d == nil || d.Version != a.version {
+			delete(c.asks, id)
+		}
+	}
+}
+
+// remembers reports whether the device said not long ago that it knows the port.
+func (c *Core) remembers(device, port string) bool {
+	at, ok := c.asks[device].ports[strings.ToLower(port)]
+	return ok && c.now.Before(at.Add(rememberFor))
+}
+
+// remember keeps that a device knows the ports.
+func (c *Core) remember(device string, ports ...string) {
+	d := c.device(device)
+	if d == nil {
+		return
+	}
+	a := c.asks[device]
+	if a.ports == nil || len(a.ports) > maxRemembered {
+		a = answer{version: d.Version, ports: map[string]Instant{}}
+	}
+	for _, p := range ports[:min(len(ports), maxRemembered)] {
+		a.ports[strings.ToLower(p)] = c.now
+	}
+	c.asks[device] = a
 }
 
 func (c *Core) device(id string) *Device {
@@ -266,21 +306,21 @@ func (c *Core) enter(j *job) {
 		if d == nil {
 			continue // it was removed meanwhile; begin notices
 		}
-		if k, _ := d.Knows(j.target); k == Ask {
-			j.steps = append(j.steps, step{device: id, action: d.question(), ask: true})
+		if k, port := d.Knows(j.target); k == Ask && !c.remembers(id, port) {
+			j.steps = append(j.steps, step{device: id, action: d.question(), ask: true, number: len(j.steps)})
 		}
 		split = split || j.action == Reboot && d.NoReboot
 	}
-	for _, id := range level {
+	for i, id := range level {
 		a := j.action
 		if split {
 			a = Off
 		}
-		j.steps = append(j.steps, step{device: id, action: a})
+		j.steps = append(j.steps, step{device: id, action: a, number: i})
 	}
 	if split {
-		for _, id := range level {
-			j.steps = append(j.steps, step{device: id, action: On, courtesy: true})
+		for i, id := range level {
+			j.steps = append(j.steps, step{device: id, action: On, courtesy: true, number: len(level) + i})
 		}
 	}
 }
@@ -363,7 +403,7 @@ func (c *Core) begin(j *job) {
 			continue
 		}
 		_, port := d.Knows(j.target)
-		j.run, j.runDevice = fmt.Sprintf("%s%s:%d.%d.%d:%s:%s", c.name, j.id, j.level, j.step, j.attempt, s.action, s.device), s.device
+		j.run, j.runDevice = fmt.Sprintf("%s%s:%d.%d.%d:%s:%s", c.name, j.id, j.level, s.number, j.attempt, s.action, s.device), s.device
 		j.runEnds = c.now.Add(left + answerGrace)
 		c.out.Runs = append(c.out.Runs, Run{ID: j.run, Device: s.device, Operation: s.action, Target: j.target,
 			Port: port, Argument: d.Argument, Timeout: left})
@@ -382,8 +422,13 @@ func (c *Core) Finished(run string, r Result, now Instant) bool {
 	s := j.steps[j.step]
 	j.run = ""
 	ok := r.Outcome == Success
+	_, port := c.portOf(s.device, j.target)
+	if ok && s.action == Status {
+		c.remember(s.device, port)
+	}
 	if ok && s.action == List {
-		_, port := c.portOf(s.device, j.target)
+		delete(c.asks, s.device) // the list is complete
+		c.remember(s.device, r.Ports...)
 		if !slices.ContainsFunc(r.Ports, func(p string) bool { return strings.EqualFold(p, port) }) {
 			ok, r.Reason = false, fmt.Sprintf("it does not list %s", port)
 			// Asking again would give the same.
@@ -444,6 +489,7 @@ func (c *Core) next(j *job) {
 func (c *Core) failed(j *job, reason string, final bool) {
 	s := j.steps[j.step]
 	j.problem(fmt.Sprintf("%s %s: %s", s.device, s.action, reason))
+	delete(c.asks, s.device)
 	attempts, _ := c.limits(j, s)
 	j.attempt++
 	if !final && !j.cancelled && j.attempt < attempts && c.now.Add(retryPause).Before(j.stepEnds) {

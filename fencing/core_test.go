@@ -16,6 +16,7 @@ type bench struct {
 	c       *Core
 	now     Instant
 	answers []Answer
+	order   string
 	runs    []string // "T device operation port", T in seconds
 	// reply says how a run ends and after what time; nil = success after a second.
 	reply func(r Run, n int) (Result, time.Duration)
@@ -569,4 +570,46 @@ func TestCore_Properties(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A device that was asked for its plugs is not asked again for a minute, unless it does not know the plug or has become
+// another; ids of runs do not depend on that.
+func TestCore_RemembersAnswers(t *testing.T) {
+	t.Parallel()
+	for _, check := range []HostCheck{CheckList, CheckStatus} {
+		d := static("d1")
+		d.Check, d.Version = check, "1"
+		b := newBench(t, nil, d)
+		b.reply = func(r Run, _ int) (Result, time.Duration) {
+			if r.Operation == Off && r.ID != "r"+b.order+":0.0.0:off:d1" {
+				t.Errorf("%v: id %q of order %s", check, r.ID, b.order)
+			}
+			return Result{Outcome: Success, Ports: []string{"N1"}}, 0
+		}
+		fence := func(order string, questions int) {
+			t.Helper()
+			b.order, b.runs = order, nil
+			b.start(Order{ID: order, Target: "n1", Action: Off})
+			b.run(time.Second)
+			if len(b.runs) != questions+1 {
+				t.Errorf("%v: order %s: runs %q, want %d questions", check, order, b.runs, questions)
+			}
+		}
+		fence("a", 1)
+		fence("b", 0)
+		b.run(rememberFor - 3*time.Second)
+		fence("c", 0)
+		b.run(2 * time.Second)
+		fence("d", 1)
+		d.Version = "2"
+		b.c.Configure([]Device{d}, nil, nil)
+		fence("e", 1)
+		if check == CheckList {
+			b.runs, b.order = nil, "f"
+			b.start(Order{ID: "f", Target: "n2", Action: Off})
+			b.run(time.Second)
+			b.wantRuns("64 d1 list n2")
+			fence("g", 1) // what failed is asked again
+		}
+	}
 }

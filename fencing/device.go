@@ -102,6 +102,8 @@ type Device struct {
 	Nodename, Unfences, OnTarget bool
 	// Limit is the number of operations that may run on the device at a time; -1 = without limit.
 	Limit int
+	// Version is another when the device is: what it said before counts for nothing then.
+	Version string
 	// Off, On, Reboot and Ask (status and list) say how long and how often; zero fields mean the defaults.
 	Off, On, Reboot, Status, List Tries
 	// Delays are delays before fencing by node; Delay is for all others. DelayMax, when larger, is the upper

@@ -148,6 +148,7 @@ func (f *fencer) parsed(but func(*fenceDevice) bool) []fencing.Device {
 		}
 		device, _ := fencing.ParseDevice(d.id, d.params, can) // the shell tells of problems when they are written
 		device.Unfences = device.Unfences || d.provides
+		device.Version = d.agent.String() + " " + paramsDigest(d.params)
 		list = append(list, device)
 	}
 	return list
