@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/quorate/quorate/crm/cib"
 	"github.com/quorate/quorate/crm/policy"
 )
 
@@ -32,7 +33,12 @@ func TestDecide_Golden(t *testing.T) {
 			if !ok || at < 1 || head[0] != '#' {
 				t.Fatal(`want lines with #, a document, "----" and the summary`)
 			}
-			got := strings.Join(policy.SummaryText(decideOn(t, mustRead(t, head[at:])).Summary()), "\n") + "\n"
+			doc := mustRead(t, head[at:])
+			d, err := policy.Decide(policy.Input{Document: doc, Now: documentTime, Quorate: cib.IsTrue(doc.Head.HaveQuorum)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := strings.Join(policy.SummaryText(d.Summary()), "\n") + "\n"
 			if *rewrite {
 				if err := os.WriteFile(file, []byte(head+"\n----\n"+got), 0o600); err != nil {
 					t.Fatal(err)

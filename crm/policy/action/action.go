@@ -231,8 +231,6 @@ func withoutQuorum(c *model.Cluster, a *model.Action) {
 	case model.QuorumFreeze:
 		if !fullyActive(r) || r.Next > r.Role {
 			a.Runnable, a.Reason = false, "quorum freeze"
-		} else {
-			a.Runnable = true
 		}
 	case model.QuorumDemote:
 		if r.Role != model.RolePromoted && r.Role != model.RoleUnpromoted {
