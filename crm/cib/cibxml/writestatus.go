@@ -75,6 +75,9 @@ func (w *writer) nodeState(n *cib.NodeState) {
 	w.end("node_state")
 }
 
+// statusPending is the op-status of an operation that is under way.
+const statusPending = -1
+
 func (w *writer) historyOp(o *cib.HistoryOp) {
 	w.start("lrm_rsc_op")
 	w.opt("id", o.ID)
@@ -86,7 +89,11 @@ func (w *writer) historyOp(o *cib.HistoryOp) {
 	w.opt("transition-magic", o.TransitionMagic)
 	w.opt("exit-reason", o.ExitReason)
 	w.opt("on_node", o.OnNode)
-	w.number("call-id", o.CallID, -1)
+	absent := int64(-1)
+	if o.Status == statusPending {
+		absent = math.MinInt64 // what is under way has -1, and says so
+	}
+	w.number("call-id", o.CallID, absent)
 	w.number("rc-code", int64(o.RC), cib.NoRC)
 	w.number("op-status", int64(o.Status), cib.NoStatus)
 	w.number("interval", o.Interval, math.MinInt64) // always there

@@ -55,6 +55,17 @@ func (c *Cluster) AddResource(r *Resource) {
 	}
 }
 
+// AddFormer adds a primitive that the history knows by an id which is that of a group, clone or bundle now.
+func (c *Cluster) AddFormer(r *Resource) {
+	if c.former == nil {
+		c.former = map[string]*Resource{}
+	}
+	c.former[r.ID] = r
+}
+
+// Former returns the removed primitive that had the id before a group, clone or bundle got it; nil = none.
+func (c *Cluster) Former(id string) *Resource { return c.former[id] }
+
 // Resource finds a resource at any level by its exact id; nil = none.
 func (c *Cluster) Resource(id string) *Resource { return c.byID[id] }
 

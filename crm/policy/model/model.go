@@ -57,6 +57,7 @@ type Cluster struct {
 	All       []*Resource // every resource at every level by Resource.Index
 	byID      map[string]*Resource
 	byHistory map[string][]*Resource
+	former    map[string]*Resource
 
 	Templates map[string][]string // template id -> derived primitives, in order
 	Tags      map[string][]string // tag id -> references, in order

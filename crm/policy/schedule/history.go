@@ -25,6 +25,11 @@ func CheckHistory(c *model.Cluster) {
 		for i := range n.State.History {
 			h := &n.State.History[i]
 			if r := lookup.Resource(c, i, h.ID); r != nil {
+				if r.Kind != cib.Primitive {
+					if r = c.Former(h.ID); r == nil {
+						continue
+					}
+				}
 				s.checkResource(r, n, h, false)
 				if !anonymous(r) {
 					continue // no other can go by its name
@@ -71,8 +76,7 @@ func (s *scheduler) checkResource(r *model.Resource, n *model.Node, h *cib.Resou
 			s.cleanUp(r, n)
 		}
 		return
-	case !isActiveOn(r, n) || r.Kind != cib.Primitive:
-		// The id may have been that of a primitive once.
+	case !isActiveOn(r, n):
 		if changed && !deferred {
 			s.cleanUp(r, n)
 		}
@@ -211,9 +215,6 @@ func (s *scheduler) cleanUp(r *model.Resource, n *model.Node) {
 		return
 	}
 	action.Delete(s.c, r, n, false)
-	if r.Kind != cib.Primitive {
-		return // what it was is gone, and what it is now has nothing to do with it
-	}
 	s.order(r, stop, r, action.TaskDelete, model.Seq)
 	s.order(r, action.TaskDelete, r, start, model.Seq)
 }

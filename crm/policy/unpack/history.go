@@ -18,11 +18,11 @@ type leftover struct {
 	container string // id
 }
 
-// findHistory finds the resource that an entry of the history is about (spec/02-state.md 5.1). skip says
-// that the entry means nothing; nil without skip, that the resource is not configured any more.
-func (u *unpacker) findHistory(n *model.Node, position int, id string) (r *model.Resource, skip bool) {
+// findHistory finds the resource that an entry of the history is about (spec/02-state.md 5.1); nil = it is not
+// configured any more. What has the id of a group, clone or bundle now was a primitive once, and may be active.
+func (u *unpacker) findHistory(n *model.Node, position int, id string) *model.Resource {
 	c := u.c
-	r = u.lookup.Resource(c, position, id)
+	r := u.lookup.Resource(c, position, id)
 	if r == nil {
 		for _, x := range c.ByHistoryID(id) {
 			if x.HistoryID == id {
@@ -33,14 +33,14 @@ func (u *unpacker) findHistory(n *model.Node, position int, id string) (r *model
 	}
 	if r != nil {
 		if r.Kind != cib.Primitive {
-			return nil, true
+			return c.Former(id)
 		}
 	} else if r = c.Resource(values.WithoutInstance(id) + ":0"); r == nil || r.Kind != cib.Primitive || anonymousClone(r) == nil {
-		return nil, false
+		return nil
 	}
 	clone := anonymousClone(r)
 	if clone == nil {
-		return r, false
+		return r
 	}
 	base := r.ConfigID
 	if clone.Parent != nil && clone.Parent.Kind == cib.Bundle {
@@ -56,7 +56,7 @@ func (u *unpacker) findHistory(n *model.Node, position int, id string) (r *model
 	if r != nil && r.ID != id && r.HistoryID != id {
 		c.SetHistoryID(r, id)
 	}
-	return r, false
+	return r
 }
 
 // anonymousClone returns the anonymous clone that r is an instance of, or in an instance of; nil = none.
@@ -182,6 +182,9 @@ func (u *unpacker) removedResource(n *model.Node, h *cib.ResourceHistory) *model
 	}
 	r.Removed = true
 	c.Resources = append(c.Resources, r)
+	if c.Resource(r.ID) != r {
+		c.AddFormer(r)
+	}
 	if r.Connection {
 		node := c.NodeByName(r.ID)
 		if node == nil {
@@ -254,10 +257,7 @@ func (u *unpacker) resourceHistory(n *model.Node, s *cib.NodeState, position int
 	if h.ID == "" || (len(h.Operations) == 0 && !c.Options.ShutdownLock) {
 		return
 	}
-	r, skip := u.findHistory(n, position, h.ID)
-	if skip {
-		return
-	}
+	r := u.findHistory(n, position, h.ID)
 	if r == nil {
 		if len(h.Operations) == 0 {
 			return
