@@ -122,14 +122,25 @@ func (l *loop) Run(ctx context.Context) error {
 	defer cancel()
 
 	procs := procs{busy: l.start}
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	timer, err := newAlarm()
+	if err != nil {
+		return err
+	}
+	group.Go(timer.Run)
+	defer timer.Close()
+	const unset = membership.Instant(-1)
+	due := unset // for which the timer is set
 	for {
 		if err := l.output(ctx, &group, saves); err != nil {
 			return err
 		}
-		wait := time.Duration(l.n.NextTick() - l.now())
-		timer.Reset(max(0, min(wait, time.Minute)))
+		now := l.now()
+		if next := min(l.n.NextTick(), now.Add(time.Minute)); next != due {
+			due = next
+			if err := timer.Reset(next.Sub(now)); err != nil {
+				return err
+			}
+		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -153,6 +164,7 @@ func (l *loop) Run(ctx context.Context) error {
 				l.n.Tick(l.now(), time.Now())
 			}
 		case <-timer.C:
+			due = unset
 			l.n.Tick(l.now(), time.Now())
 		}
 	}
@@ -214,6 +226,7 @@ func (l *loop) output(ctx context.Context, group *sync.WaitGroup, saves chan<- r
 		}
 		if s := out.Snapshot; s != nil {
 			group.Go(func() {
+				wakeMonitor()
 				data, err := s.State.Encode()
 				if err != nil {
 					l.hc.Error("encode snapshot", "index", s.Index, "error", err)
@@ -223,6 +236,7 @@ func (l *loop) output(ctx context.Context, group *sync.WaitGroup, saves chan<- r
 		}
 		if q := out.Question; q != nil {
 			group.Go(func() {
+				wakeMonitor()
 				a := q.Answer(l.decide)
 				l.post(func() { l.n.Decided(l.now(), time.Now(), a) })
 			})
