@@ -44,8 +44,8 @@ type LeaderConfig struct {
 // than one question is under way, and while it is, nothing more of the former decision begins. What was applied meanwhile
 // overtakes the answer or not, by these rules:
 //
-//   - A change of what actions rely on overtakes it: a member that joined, was lost or left; a node that was fenced or
-//     vouched for as down; a fencing that ended or was given up; a ticket. The answer counts for nothing and the
+//   - A change of what actions rely on overtakes it: a member that joined, was lost or left, or tells what it stopped by
+//     itself; a node that was fenced or vouched for as down; a fencing that ended or was given up; a ticket. The answer counts for nothing and the
 //     question is asked again. An answer of another term counts for nothing either.
 //   - A change of the configuration overtakes it, but not twice in a row: a burst of changes must not keep the cluster
 //     from deciding at all.
@@ -182,7 +182,7 @@ func (l *Leader) note(o *command.Outcome) {
 	case command.KindNodes, command.KindMemberAdd, command.KindMemberRemove, command.KindConfirmDown, command.KindTickets:
 		facts = true
 	case command.KindResults:
-		facts = o.MembersChanged || slices.ContainsFunc(o.Finished, func(f command.Finished) bool { return f.Task == "stonith" })
+		facts = o.MembersChanged || o.Own || slices.ContainsFunc(o.Finished, func(f command.Finished) bool { return f.Task == "stonith" })
 	}
 	if facts {
 		l.fresh = false
@@ -482,6 +482,9 @@ func (l *Leader) replace(q *Question, a *Answer, number uint64, finished []comma
 			l.progress.Confirm(action, f.Expected)
 		}
 		l.dirty = l.dirty || !mine || !f.Expected
+		if !mine && (f.Task == "stop" || f.Task == "demote") {
+			l.fresh = false // what begins at once might rely on what has ended; see undone
+		}
 	}
 }
 
@@ -493,19 +496,22 @@ func (l *Leader) adopt(pending []command.Pending) {
 		k := p.Task + " " + p.Resource
 		places[k] = append(places[k], i)
 	}
-	l.progress.Adopt(func(a *transition.Action) bool {
+	found := map[int]command.ActionID{}
+	for _, number := range l.progress.Adopt(func(a *transition.Action) bool {
 		k := a.Task + " "
 		if a.Resource != nil && !a.Fencing() {
 			k += a.Resource.ID
 		}
 		for _, i := range places[k] {
 			if sameAction(a, &pending[i]) {
-				l.inFlight[pending[i].ID] = a.Number
+				found[a.Number] = pending[i].ID
 				return true
 			}
 		}
 		return false
-	})
+	}) {
+		l.inFlight[found[number]] = number
+	}
 }
 
 // Failure says why the policy could not decide, or that it takes long; "" = it decided.

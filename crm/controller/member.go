@@ -42,8 +42,6 @@ type Member struct {
 
 	do     []command.Pending
 	newest command.ActionID
-	// toldAt is the index at which the log had all that this node had stopped by itself.
-	toldAt uint64
 }
 
 // NewMember makes the member part of a node at now (monotonic).
@@ -70,11 +68,7 @@ func (m *Member) Applied(s *command.State, fresh bool) {
 	if s == nil {
 		return
 	}
-	untold := m.ownStops()
 	m.outbox = slices.DeleteFunc(m.outbox, func(r command.Result) bool { return m.settled(&r) })
-	if untold && !m.ownStops() {
-		m.toldAt = s.Index
-	}
 	if !fresh {
 		return
 	}
@@ -82,6 +76,10 @@ func (m *Member) Applied(s *command.State, fresh bool) {
 		if !slices.ContainsFunc(s.Pending, func(p command.Pending) bool { return p.ID == id }) {
 			delete(m.taken, id)
 		}
+	}
+	var own uint64
+	if mem := s.Member(m.cfg.Node); mem != nil {
+		own = mem.Own
 	}
 	for i := range s.Pending {
 		p := &s.Pending[i]
@@ -93,7 +91,7 @@ func (m *Member) Applied(s *command.State, fresh bool) {
 		}
 		m.newest = p.ID
 		m.taken[p.ID] = true
-		if (m.ownStops() || p.Index <= m.toldAt) && p.Task != "stonith" {
+		if (m.ownStops() || p.Index < own) && p.Task != "stonith" {
 			// Decided without knowing what this node has stopped by itself; with that known it is decided again.
 			m.Finished(p.ID, command.Result{Status: command.StatusCancelled})
 			continue

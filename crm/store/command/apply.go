@@ -22,8 +22,9 @@ type Outcome struct {
 	MembersChanged bool // members, or the settings of nodes, links and timings
 	// DecisionNeeded says that something changed which a decision depends on.
 	DecisionNeeded bool
-	// Unasked says that among them are results of which that is true and that belong to no pending action.
-	Unasked bool
+	// Unasked says that among them are results of which that is true and that belong to no pending action; Own, that they are
+	// of what a node did by itself without quorum.
+	Unasked, Own bool
 	// Dispatched and Results are filled for entries of these kinds.
 	Dispatched []Pending
 	Finished   []Finished // pending actions that the entry ended, in order

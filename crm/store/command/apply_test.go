@@ -266,6 +266,22 @@ func TestApply_DispatchRefused(t *testing.T) {
 	c.refused(&Entry{Kind: KindDispatch, Dispatch: &Dispatch{Term: 1, Transition: 1, Actions: []Pending{start(1, "nobody")}}}, "not the process any more")
 }
 
+// What was decided before a node told what it had stopped by itself is not handed out to it any more.
+func TestApply_DispatchAfterOwnStop(t *testing.T) {
+	t.Parallel()
+	c := found(t, "alpha", "beta")
+	base := c.s.Index
+	own := start(1, "beta")
+	own.Task = "stop"
+	c.must(&Entry{Kind: KindResults, Results: []Result{{Node: "beta", Incarnation: 1, CallID: 3, Local: &own}}})
+	give := func(base uint64, node string) *Entry {
+		return &Entry{Kind: KindDispatch, Dispatch: &Dispatch{Term: 1, Transition: 1, BaseIndex: base, Actions: []Pending{start(1, node)}}}
+	}
+	c.refused(give(base, "beta"), "has stopped something by itself")
+	c.must(give(base, "alpha"))
+	c.must(give(c.s.Index, "beta"))
+}
+
 func TestApply_NodeLostFencedAndBack(t *testing.T) {
 	t.Parallel()
 	c := found(t, "alpha", "beta")

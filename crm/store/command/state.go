@@ -104,6 +104,9 @@ type Member struct {
 	// Fenced is the process that ran when the node was fenced, or vouched for as down; 0 = none. It is not admitted
 	// again: peers hear the last of it for a while after its power is off, and one that lives on must start anew.
 	Fenced uint64 `cbor:"11,keyasint,omitempty"`
+	// Own is the index of the entry that told last what the node had done by itself without quorum. What was decided before
+	// does not know of it, and is not handed out to the node any more.
+	Own uint64 `cbor:"12,keyasint,omitempty"`
 	// Seal is the public key of the node's runner, to which secrets are sealed; empty until it was told.
 	Seal []byte `cbor:"20,keyasint,omitempty"`
 }

@@ -141,6 +141,9 @@ func (n *State) dispatch(d *Dispatch, timeMS int64, out *Outcome) error {
 		if m == nil || !m.Online || m.Incarnation != a.Incarnation {
 			return fmt.Errorf("%s: node %s is not the process any more that the decision knew", a.Key, a.Node)
 		}
+		if m.Own > d.BaseIndex && a.Task != "stonith" {
+			return fmt.Errorf("%s: node %s has stopped something by itself of which the decision did not know", a.Key, a.Node)
+		}
 		if a.ID.Term != d.Term || a.ID.Transition != d.Transition {
 			return fmt.Errorf("%s: the action is of another transition", a.Key)
 		}
@@ -271,7 +274,9 @@ func (n *State) unasked(ed *cib.Editor, r *Result, timeMS int64, out *Outcome) *
 		ed = cib.NewEditor(n.Document)
 	case r.Local.Node == r.Node && (r.Local.Task == "stop" || r.Local.Task == "demote" || r.Local.Task == "monitor" && r.Local.IntervalMS == 0):
 		n.finish(ed, r.Local, r, out)
-		out.DecisionNeeded = true
+		n.Members = slices.Clone(n.Members)
+		n.Member(r.Node).Own = n.Index
+		out.DecisionNeeded, out.Own = true, true
 	}
 	return ed
 }
