@@ -356,6 +356,9 @@ func (j joins) Join(ctx context.Context, source netip.AddrPort, req *stream.Join
 	if err := checkJoinClock(string(req.Node), time.UnixMilli(info.Wall), now); err != nil {
 		return nil, err
 	}
+	if err := checkLinks(string(req.Node), info.Links, s.Links); err != nil {
+		return nil, err
+	}
 	ca := d.authority.authority()
 	if ca == nil {
 		return nil, &stream.RefusedError{Refusal: stream.RefusedBusy, Text: "node " + d.name + " does not have the CA key of the cluster, which only voters have"}
@@ -384,6 +387,19 @@ func (j joins) Join(ctx context.Context, source netip.AddrPort, req *stream.Join
 	d.note("node-joined", map[string]any{"name": m.Name, "node_id": int(m.NodeID), "token": hex.EncodeToString(req.TokenID[:]), "address": source.String()})
 	return cbor.Marshal(joinReply{Node: m.NodeID, Raft: m.RaftID, Server: certs.Server, Client: certs.Client, CAs: s.CAs,
 		Members: knownMembers(s), Links: s.Links, Stream: streamPort(s), Dgram: datagramPort(s)})
+}
+
+// checkLinks refuses a joiner that no member could reach: links are joined by their names.
+func checkLinks(name string, links []cib.NodeLink, cluster []string) error {
+	var named []string
+	for _, l := range links {
+		if slices.Contains(cluster, l.Link) {
+			return nil
+		}
+		named = append(named, l.Link)
+	}
+	return fmt.Errorf("%s has no link in common with the cluster: it names %s, the cluster's links are %s; join again with --link %s=ADDRESS, the token is still good until it expires",
+		name, strings.Join(named, ", "), strings.Join(cluster, ", "), cluster[0])
 }
 
 func knownMembers(s *command.State) []known {

@@ -629,8 +629,8 @@ func (n *Node) work() {
 		n.raftMembers()
 	}
 	n.sendResults()
-	if n.leaving && n.member.Quiet() {
-		n.goodbye() // without quorum nobody can let it go
+	if n.leaving && (n.member.Quiet() || n.con.state.ClusterID == "") {
+		n.goodbye() // without quorum nobody can let it go; without a document it was never given anything to run
 	}
 	if n.leaving && n.con.fresh {
 		// It was asked to stop before the cluster counted it in, and so it was given nothing to run.
