@@ -250,3 +250,55 @@ func TestMember_AnswerTooLate(t *testing.T) {
 		t.Errorf("Do() = %v, Quiet() = %v after a leader was heard", got, m.Quiet())
 	}
 }
+
+// A burst of changes of the configuration that give nothing to do costs a decision now and then, none is thrown away for the
+// changes that came meanwhile, and after the last one the newest state is decided on. A change out of the blue does not wait.
+func TestLeader_BurstOfChanges(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "n1", "n2", "n3")
+	b.settle()
+	b.l.Records()
+	step := func(d time.Duration) {
+		b.now += d
+		b.ask()
+		if b.asked != nil { // the decision takes one change
+			b.configure("1")
+			b.answer()
+			b.ask()
+		}
+	}
+	for range 1000 {
+		b.configure("1")
+		step(time.Millisecond)
+	}
+	if n := len(b.l.Records()); n < 10 || n > 25 {
+		t.Errorf("%d decisions in a second of changes, want 10 to 25", n)
+	}
+	for range 200 {
+		b.now += time.Millisecond
+		b.ask()
+		if b.asked != nil {
+			b.answer()
+		}
+	}
+	recs := b.l.Records()
+	if len(recs) == 0 || len(recs) > 2 || recs[len(recs)-1].Index != b.s.Index || recs[len(recs)-1].Overtaken {
+		t.Errorf("after the burst: %+v, want the newest state, index %d, decided on", recs, b.s.Index)
+	}
+	b.now += time.Second
+	b.graph = graph(op(1, "a_start_0 n1"))
+	b.configure("2")
+	b.ask()
+	if b.asked == nil {
+		t.Error("a change after a second of quiet is not decided on at once")
+	}
+	b.answer()
+	b.ask()
+	b.expect("what the change is for", b.propose(), "a_start_0 n1")
+	b.configure("3")
+	b.now += configPause
+	b.ask()
+	if b.asked == nil {
+		t.Errorf("a change after one that gave something to do waits for more than %v", configPause)
+	}
+}

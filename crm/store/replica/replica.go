@@ -283,6 +283,7 @@ type Replica struct {
 
 	campaignAt  membership.Instant // 0: no turn is planned
 	campaignGap time.Duration
+	campaignLag time.Duration // how much later than the best placed, at each turn
 	attempts    int
 
 	queue   Save              // to be saved next
@@ -503,7 +504,7 @@ func (r *Replica) Tick(now membership.Instant) {
 	_ = r.guard("tick", func() error {
 		r.advance(now)
 		if r.campaignAt != 0 && r.now >= r.campaignAt {
-			r.campaign()
+			r.turn()
 		}
 		r.expire()
 		return nil
@@ -733,7 +734,8 @@ func (r *Replica) LeaderLost(now membership.Instant, leader membership.RaftID, r
 		// The gap lets every other candidate have its turn, and leaves room for a slow save.
 		r.campaignGap = time.Duration(max(n, 3)) * r.cfg.CampaignStagger
 		r.attempts = 0
-		r.campaignAt = r.now.Add(time.Duration(rank) * r.cfg.CampaignStagger)
+		r.campaignLag = time.Duration(rank) * r.cfg.CampaignStagger
+		r.campaignAt = r.now.Add(r.campaignLag)
 		if rank == 0 {
 			r.campaign()
 		}
@@ -753,15 +755,44 @@ func (r *Replica) Campaign(now membership.Instant) {
 	}
 }
 
-// campaign takes this replica's turn and plans the next one, each time twice as far away.
+// turn campaigns, unless the disk is busy: its own vote, or that for another candidate, may be on its way, and a new
+// campaign would make it worthless. The disks of the others may be as slow.
+func (r *Replica) turn() {
+	if r.saving || r.must {
+		r.plan()
+		return
+	}
+	r.campaign()
+}
+
+// plan plans the next turn, each time twice as far away. The lag keeps candidates apart that came to the same moment
+// once: nobody wins when each has its own vote.
+func (r *Replica) plan() {
+	r.campaignAt = r.now.Add(max(r.campaignGap, time.Millisecond) + r.campaignLag)
+	r.campaignGap *= 2
+}
+
+// yield puts this replica's turn off when it has promised its vote to another candidate. Without that, candidates whose turns
+// lie closer together than an election takes make each other's votes worthless again and again.
+func (r *Replica) yield(responses []*raftpb.Message) {
+	if r.campaignAt == 0 {
+		return
+	}
+	for _, m := range responses {
+		if t := m.GetType(); (t == raftpb.MsgPreVoteResp || t == raftpb.MsgVoteResp) && !m.GetReject() && m.GetTo() != uint64(r.cfg.ID) {
+			r.campaignAt = max(r.campaignAt, r.now.Add(r.campaignGap+r.campaignLag))
+		}
+	}
+}
+
+// campaign takes this replica's turn and plans the next one.
 func (r *Replica) campaign() {
 	r.attempts++
 	r.campaignAt = 0
 	_ = r.rn.Campaign()
 	r.refresh()
 	if r.role.Leader == 0 && r.attempts < maxAttempts {
-		r.campaignAt = r.now.Add(max(r.campaignGap, time.Millisecond))
-		r.campaignGap *= 2
+		r.plan()
 	}
 }
 
@@ -1186,6 +1217,7 @@ func (r *Replica) enqueue(m *raftpb.Message) error {
 
 // deliver takes responses whose condition is met: to raft those for itself, the others to the next output.
 func (r *Replica) deliver(msgs []*raftpb.Message) error {
+	r.yield(msgs)
 	for _, m := range msgs {
 		if m.GetTo() != uint64(r.cfg.ID) {
 			r.outbox = append(r.outbox, m)
