@@ -11,18 +11,26 @@ import (
 type Editor struct {
 	doc *Document
 
-	nodesOwned   bool
-	historyOwned map[int]bool           // Node state -> its history slice is a copy
-	opsOwned     map[[2]int]bool        // Node state, history -> its operations are a copy
-	byName       map[string]int         // Node name -> node state
-	byResource   map[int]map[string]int // Node state -> resource id -> history
+	nodesOwned bool
+	nodes      []nodeEdit       // by node state
+	byName     map[string]int   // Node name -> node state
+	resources  map[string]int32 // resource id -> its number here, by which nodes find their histories
+	room       []HistoryOp      // for the first operations of resources
+}
+
+// nodeEdit is what an Editor did to a node state and knows of it.
+type nodeEdit struct {
+	historyOwned bool    // its history slice is a copy
+	opsOwned     []bool  // by history: its operations are a copy
+	indexed      bool    // at is complete
+	at           []int32 // by number of a resource: its history, counted from 1; 0 or beyond the end = none
+	expected     int
 }
 
 // NewEditor starts editing a copy of doc.
 func NewEditor(doc *Document) *Editor {
 	d := *doc
-	w := &Editor{doc: &d, historyOwned: map[int]bool{}, opsOwned: map[[2]int]bool{},
-		byName: map[string]int{}, byResource: map[int]map[string]int{}}
+	w := &Editor{doc: &d, nodes: make([]nodeEdit, len(d.Status.Nodes)), byName: make(map[string]int, len(d.Status.Nodes))}
 	for i := range d.Status.Nodes {
 		if _, seen := w.byName[d.Status.Nodes[i].Name]; !seen {
 			w.byName[d.Status.Nodes[i].Name] = i
@@ -30,6 +38,9 @@ func NewEditor(doc *Document) *Editor {
 	}
 	return w
 }
+
+// Expect makes room for so many more resources in the history of node state n. It need not be asked for.
+func (w *Editor) Expect(n, resources int) { w.nodes[n].expected = resources }
 
 // Document is the edited document. It is valid at any time; what was handed out must not be edited further.
 func (w *Editor) Document() *Document { return w.doc }
@@ -45,42 +56,83 @@ func (w *Editor) Node(name, id string) int {
 	}
 	w.doc.Status.Nodes = append(w.doc.Status.Nodes, NodeState{ID: id, Name: name})
 	i := len(w.doc.Status.Nodes) - 1
+	w.nodes = append(w.nodes, nodeEdit{})
 	w.byName[name] = i
 	return i
 }
 
 // History returns the history of a resource on node state n: the one named shown, else id, else a new one.
 func (w *Editor) History(n int, shown string, fresh ResourceHistory) (h int) {
-	st := &w.doc.Status.Nodes[n]
-	if !w.historyOwned[n] {
-		st.History = slices.Clone(st.History)
-		w.historyOwned[n] = true
+	st, e := &w.doc.Status.Nodes[n], &w.nodes[n]
+	if !e.historyOwned {
+		st.History = slices.Grow(slices.Clone(st.History), e.expected)
+		e.historyOwned = true
 	}
-	index := w.byResource[n]
-	if index == nil {
-		index = make(map[string]int, len(st.History))
+	if !e.indexed {
+		e.indexed = true
+		if w.resources == nil {
+			w.resources = make(map[string]int32, len(st.History)+1)
+		}
+		e.at = make([]int32, 0, max(len(w.resources), len(st.History)+e.expected))
 		for i := range st.History {
-			if _, seen := index[st.History[i].ID]; !seen {
-				index[st.History[i].ID] = i
+			if k := w.number(st.History[i].ID); e.history(k) < 0 {
+				e.put(k, i)
 			}
 		}
-		w.byResource[n] = index
 	}
-	h, ok := index[shown]
-	if !ok {
-		h, ok = index[fresh.ID]
+	k := w.number(fresh.ID)
+	h = -1
+	if shown != fresh.ID {
+		h = e.history(w.number(shown))
 	}
-	if !ok {
+	if h < 0 {
+		h = e.history(k)
+	}
+	if h < 0 {
 		st.HasHistory = true
 		st.History = append(st.History, fresh)
 		h = len(st.History) - 1
-		index[fresh.ID] = h
+		e.put(k, h)
 	}
-	if !w.opsOwned[[2]int{n, h}] {
+	for len(e.opsOwned) <= h {
+		e.opsOwned = append(slices.Grow(e.opsOwned, max(e.expected-len(e.opsOwned), 0)), false)
+	}
+	if !e.opsOwned[h] {
 		st.History[h].Operations = slices.Clone(st.History[h].Operations)
-		w.opsOwned[[2]int{n, h}] = true
+		e.opsOwned[h] = true
 	}
 	return h
+}
+
+// number returns the number of a resource, giving it one where it has none yet.
+func (w *Editor) number(id string) int32 {
+	k, known := w.resources[id]
+	if !known {
+		k = int32(len(w.resources))
+		w.resources[id] = k
+	}
+	return k
+}
+
+// history returns the history of the resource with the number; -1 = none.
+func (e *nodeEdit) history(k int32) int {
+	if int(k) < len(e.at) {
+		return int(e.at[k]) - 1
+	}
+	return -1
+}
+
+func (e *nodeEdit) put(k int32, h int) {
+	for len(e.at) <= int(k) {
+		e.at = append(e.at, 0)
+	}
+	e.at[k] = int32(h) + 1
+}
+
+// forget drops what is known of the history, which is a copy from now on.
+func (e *nodeEdit) forget() {
+	e.historyOwned, e.indexed = true, false
+	e.opsOwned, e.at = nil, nil
 }
 
 // NextCall returns the next call id of the node: the highest in the section of the resource plus 1.
@@ -101,6 +153,12 @@ func (w *Editor) Record(n, h int, op HistoryOp) {
 			return
 		}
 	}
+	if len(ops) == 0 && w.nodes[n].expected > 0 {
+		if len(w.room) == 0 {
+			w.room = make([]HistoryOp, min(w.nodes[n].expected, 64))
+		}
+		ops, w.room = w.room[:0:1], w.room[1:]
+	}
 	w.doc.Status.Nodes[n].History[h].Operations = append(ops, op)
 }
 
@@ -108,13 +166,7 @@ func (w *Editor) Record(n, h int, op HistoryOp) {
 func (w *Editor) Forget(n int) {
 	st := &w.doc.Status.Nodes[n]
 	st.History, st.HasHistory, st.Attributes = nil, false, nil
-	w.historyOwned[n] = true
-	delete(w.byResource, n)
-	for key := range w.opsOwned {
-		if key[0] == n {
-			delete(w.opsOwned, key)
-		}
-	}
+	w.nodes[n].forget()
 }
 
 // SetTransient sets a transient attribute of a node state.
@@ -209,13 +261,7 @@ func (w *Editor) DeleteHistory(n int, resource string) bool {
 		return false
 	}
 	st.History = slices.Delete(slices.Clone(st.History), at, at+1)
-	w.historyOwned[n] = true
-	delete(w.byResource, n)
-	for key := range w.opsOwned {
-		if key[0] == n {
-			delete(w.opsOwned, key)
-		}
-	}
+	w.nodes[n].forget()
 	return true
 }
 

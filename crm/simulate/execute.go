@@ -146,6 +146,7 @@ type Execution struct {
 // those that fail names.
 func Execute(doc *cib.Document, d *policy.Decision, fail []OpSpec, now time.Time) *Execution {
 	x := &executor{w: cib.NewEditor(doc), d: d, fail: fail, now: now, events: make([]Event, 0, len(d.Graph.Synapses))}
+	x.expect()
 	p := transition.NewProgress(d.Graph)
 	for p.Pass(x.fire) > 0 {
 	}
@@ -153,6 +154,22 @@ func Execute(doc *cib.Document, d *policy.Decision, fail []OpSpec, now time.Time
 		Document: x.w.Document(), Events: x.events,
 		Failed:     p.Aborted(),
 		Terminated: !p.Aborted() && p.Left() > 0,
+	}
+}
+
+// expect makes room for what will be recorded: on each node no more than an operation for each action there.
+func (x *executor) expect() {
+	count := make(map[*transition.Place]int)
+	for i := range x.d.Graph.Synapses {
+		if a := &x.d.Graph.Synapses[i].Action; a.Kind == transition.ResourceOp && a.Node != "" {
+			count[a.Place]++
+		}
+	}
+	nodes := x.w.Document().Status.Nodes
+	for p, n := range count {
+		if at := slices.IndexFunc(nodes, func(st cib.NodeState) bool { return st.Name == p.Node }); at >= 0 {
+			x.w.Expect(at, n)
+		}
 	}
 }
 
