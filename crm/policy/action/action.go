@@ -64,9 +64,18 @@ func New(c *model.Cluster, r *model.Resource, key, task string, node *model.Node
 	return ask(c, r, key, task, 0, node, optional)
 }
 
+// operation is New for the plain operation of r with an interval in milliseconds.
+func operation(c *model.Cluster, r *model.Resource, task string, intervalMS int64, node *model.Node, optional bool) *model.Action {
+	return ask(c, r, "", task, intervalMS, node, optional)
+}
+
+// ask is New with an interval. Without a key, it is that of the task and the interval.
 func ask(c *model.Cluster, r *model.Resource, key, task string, intervalMS int64, node *model.Node, optional bool) *model.Action {
 	a := existing(c, r, key, task, intervalMS, node)
 	if a == nil {
+		if key == "" {
+			key = Key(r.ID, task, intervalMS)
+		}
 		a = c.NewAction(r, key, task, intervalMS, node)
 		a.Optional, a.Runnable = optional, true
 		a.ControllerSide = task == TaskDeleteHistory
@@ -98,6 +107,9 @@ func existing(c *model.Cluster, r *model.Resource, key, task string, intervalMS 
 	if task == TaskMonitor && intervalMS == 0 {
 		r.Spread()
 		if node == nil {
+			if key == "" {
+				key = Key(r.ID, task, 0)
+			}
 			return Find(r, key, nil)
 		}
 		if a := r.Probe(node); a != nil {
@@ -105,11 +117,23 @@ func existing(c *model.Cluster, r *model.Resource, key, task string, intervalMS 
 		}
 	}
 	for _, a := range r.Others {
-		if (node == nil || a.Node == node || a.Node == nil) && sameKey(a.Key, key) {
+		if node != nil && a.Node != node && a.Node != nil {
+			continue
+		}
+		if key == "" && isKey(a.Key, r.ID, task, intervalMS) || key != "" && sameKey(a.Key, key) {
 			return a
 		}
 	}
 	return nil
+}
+
+// isKey reports whether sameKey(key, Key(id, task, intervalMS)).
+func isKey(key, id, task string, intervalMS int64) bool {
+	var digits [20]byte
+	end := strconv.AppendInt(digits[:0], intervalMS, 10)
+	i, j := len(id)+1, len(id)+1+len(task)+1
+	return len(key) == j+len(end) && key[i-1] == '_' && key[j-1] == '_' && sameKey(key[j:], string(end)) &&
+		sameKey(key[i:j-1], task) && sameKey(key[:i-1], id)
 }
 
 func sameKey(a, b string) bool {
@@ -165,7 +189,10 @@ func OpMeta(c *model.Cluster, r *model.Resource, task string, intervalMS int64) 
 	op := values.FindOp(r, task, intervalMS, false)
 	meta := plainMeta
 	if op != nil || intervalMS != 0 || task != TaskStart && task != TaskStop || r.FenceDevice || len(c.Doc.Config.OpDefaults) > 0 {
-		meta = values.OpMeta(c, r, task, intervalMS, op)
+		meta = values.SharedOpMeta(c, r, task, intervalMS, op)
+	}
+	if r.OpMetaCache == nil {
+		r.OpMetaCache = make([]model.OpMeta, 0, 4)
 	}
 	r.OpMetaCache = append(r.OpMetaCache, model.OpMeta{Task: task, Interval: intervalMS, Op: op, Meta: meta})
 	return &r.OpMetaCache[len(r.OpMetaCache)-1]
@@ -293,12 +320,12 @@ func FindTask(r *model.Resource, task string, node *model.Node) *model.Action {
 
 // Stop returns the stop of r on node.
 func Stop(c *model.Cluster, r *model.Resource, node *model.Node, optional bool) *model.Action {
-	return New(c, r, Key(r.ID, TaskStop, 0), TaskStop, node, optional)
+	return operation(c, r, TaskStop, 0, node, optional)
 }
 
 // Start returns the start of r on node. It becomes required only if it may run.
 func Start(c *model.Cluster, r *model.Resource, node *model.Node, optional bool) *model.Action {
-	a := New(c, r, Key(r.ID, TaskStart, 0), TaskStart, node, true)
+	a := operation(c, r, TaskStart, 0, node, true)
 	if !optional && a.Runnable {
 		a.Optional = false
 		if !r.Managed {
@@ -310,23 +337,23 @@ func Start(c *model.Cluster, r *model.Resource, node *model.Node, optional bool)
 
 // Promote returns the promote of r on node.
 func Promote(c *model.Cluster, r *model.Resource, node *model.Node, optional bool) *model.Action {
-	return New(c, r, Key(r.ID, TaskPromote, 0), TaskPromote, node, optional)
+	return operation(c, r, TaskPromote, 0, node, optional)
 }
 
 // Demote returns the demote of r on node.
 func Demote(c *model.Cluster, r *model.Resource, node *model.Node, optional bool) *model.Action {
-	return New(c, r, Key(r.ID, TaskDemote, 0), TaskDemote, node, optional)
+	return operation(c, r, TaskDemote, 0, node, optional)
 }
 
 // Delete returns the clean-up of what the executor on node keeps about r.
 func Delete(c *model.Cluster, r *model.Resource, node *model.Node, optional bool) *model.Action {
-	return New(c, r, Key(r.ID, TaskDelete, 0), TaskDelete, node, optional)
+	return operation(c, r, TaskDelete, 0, node, optional)
 }
 
 // ClearFailcount returns the (required) event that removes the fail count of r on node. The reason is for
 // the administrator's log.
 func ClearFailcount(c *model.Cluster, r *model.Resource, node *model.Node, reason string) *model.Action {
-	a := New(c, r, Key(r.ID, TaskClearFailures, 0), TaskClearFailures, node, false)
+	a := operation(c, r, TaskClearFailures, 0, node, false)
 	if _, done := a.Meta["op_no_wait"]; !done {
 		SetMeta(a, "op_no_wait", "true")
 		c.Messages = append(c.Messages, model.Message{Text: "clearing failure of " + r.ID + " on " + node.Name + " because " + reason})
@@ -336,12 +363,12 @@ func ClearFailcount(c *model.Cluster, r *model.Resource, node *model.Node, reaso
 
 // DeleteHistory returns the (required) event that erases the history of r on node; the node need not be up.
 func DeleteHistory(c *model.Cluster, r *model.Resource, node *model.Node) *model.Action {
-	return New(c, r, Key(r.ID, TaskDeleteHistory, 0), TaskDeleteHistory, node, false)
+	return operation(c, r, TaskDeleteHistory, 0, node, false)
 }
 
 // Recurring returns the recurring operation of r on node; the interval is in milliseconds.
 func Recurring(c *model.Cluster, r *model.Resource, task string, intervalMS int64, node *model.Node, optional bool) *model.Action {
-	return ask(c, r, Key(r.ID, task, intervalMS), task, intervalMS, node, optional)
+	return operation(c, r, task, intervalMS, node, optional)
 }
 
 // Probe returns the required one-shot monitor of r on node.
@@ -352,7 +379,7 @@ func Probe(c *model.Cluster, r *model.Resource, node *model.Node) *model.Action 
 			return New(c, r, last.Key, TaskMonitor, node, false)
 		}
 	}
-	return New(c, r, Key(r.ID, TaskMonitor, 0), TaskMonitor, node, false)
+	return operation(c, r, TaskMonitor, 0, node, false)
 }
 
 // ProbeRow starts a row of probes of r, of which room are expected, or returns nil where each probe has to be an action of

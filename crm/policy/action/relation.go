@@ -21,8 +21,7 @@ func Relate(c *model.Cluster, first, then *model.Action, effects model.Effects) 
 	rel.First, rel.Then, rel.Effects = first, then, effects
 	// A mere order of two actions that stand for themselves asks nothing of either.
 	rel.Inert = effects == model.Seq && single(first.Resource) && single(then.Resource)
-	first.After = append(first.After, rel)
-	then.Before = append(then.Before, rel)
+	c.Store(rel)
 	return rel
 }
 

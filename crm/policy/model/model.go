@@ -65,6 +65,7 @@ type Cluster struct {
 
 	Locations   []*Location
 	Colocations []*Colocation
+	Monitors    []OpMeta    // meta-attributes of monitors that several resources share
 	Orderings   []*Ordering // in order of creation; resolved by package action
 
 	Actions []*Action // in order of their numbers; without the probes that are in rows, see Row
@@ -442,8 +443,9 @@ type Resource struct {
 	Probes  []*Action // probes on nodes, by Node.Index; shorter than the number of nodes, or nil, where there are none; of a row, the action that stands for it
 	Row     *Row      // nil = its probes are actions of their own
 
-	ParamsCache map[int]map[string]string // instance attributes by Node.Index, -1 = without node
-	OpMetaCache []OpMeta                  // meta-attributes of operations asked for so far
+	Params       map[string]string         // instance attributes; nil = not asked for yet, or not the same on every node
+	ParamsOnNode map[int]map[string]string // instance attributes by Node.Index, -1 = without node, where rules make them differ
+	OpMetaCache  []OpMeta                  // meta-attributes of operations asked for so far
 
 	// FailedOps: entries that masked probes and such left for display, by node.
 	MaskedFailures map[int]string
@@ -670,8 +672,6 @@ type Action struct {
 	Op    *Op               // configured operation; nil = none
 	Meta  map[string]string // names with "-" as configured; only what this action has beyond its operation, see action.Meta
 	Extra map[string]string // the action's own instance attributes
-
-	after [1]*Relation // first room of After: most actions are probes, which come before one start
 }
 
 // Cancelled returns the task of the operation that a cancel cancels.

@@ -14,7 +14,8 @@ type Row struct {
 	Action *Action
 	Spots  []Spot // in order of their numbers, each node once
 
-	c *Cluster
+	c   *Cluster
+	own [1]*Action // Action as a list
 }
 
 // Spot is one probe of a row.
@@ -32,10 +33,19 @@ func RowEffects(e Effects) bool {
 // NewRow starts a row of probes of r, which must have none yet. room is for how many probes.
 func (c *Cluster) NewRow(r *Resource, key, task string, room int) *Row {
 	a := c.action()
-	w := &Row{Action: a, Spots: make([]Spot, 0, room), c: c}
+	if len(c.store.rowRoom) == 0 {
+		c.store.rowRoom = make([]Row, slab(len(c.store.rows)))
+	}
+	w := &c.store.rowRoom[0]
+	c.store.rowRoom = c.store.rowRoom[1:]
+	if len(c.store.spots) < room {
+		c.store.spots = make([]Spot, max(room, slab(c.store.count)))
+	}
+	w.Action, w.Spots, w.c, w.own[0] = a, c.store.spots[:0:room], c, a
+	c.store.spots = c.store.spots[room:]
 	a.Resource, a.Key, a.Task, a.Row = r, key, task, w
-	r.Row, r.Probes = w, []*Action{a}
-	r.Actions = append(r.Actions, a)
+	r.Row, r.Probes = w, w.own[:]
+	r.Actions = extend(r.Actions, a, &c.store.lists)
 	c.store.rows = append(c.store.rows, w)
 	return w
 }
@@ -75,9 +85,8 @@ func (w *Row) spread() {
 	r.Row, r.Probes = nil, make([]*Action, c.NodeCount())
 	for i, s := range w.Spots {
 		a := c.action()
-		after := a.After
 		*a = *of
-		a.Node, a.Number, a.Row, a.After = s.Node, s.Number, nil, after
+		a.Node, a.Number, a.Row, a.After = s.Node, s.Number, nil, nil
 		list[i], r.Probes[s.Node.Index] = a, a
 	}
 	for _, rel := range of.After {

@@ -9,6 +9,10 @@ type store struct {
 	actions   []Action
 	relations []Relation
 	orderings []Ordering
+	lists     []*Action   // room for lists of actions
+	links     []*Relation // room for lists of relations
+	rowRoom   []Row
+	spots     []Spot
 	byKey     map[string]*Action
 	marks     uint32
 	count     int // actions so far, those in rows among them
@@ -32,9 +36,9 @@ func (c *Cluster) NewAction(r *Resource, key, task string, intervalMS int64, nod
 	a.Number = c.store.count
 	a.Resource, a.Key, a.Task, a.Interval, a.Node = r, key, task, intervalMS, node
 	if r != nil {
-		r.Actions = append(r.Actions, a)
+		r.Actions = extend(r.Actions, a, &c.store.lists)
 		if task != "monitor" || intervalMS != 0 || node == nil {
-			r.Others = append(r.Others, a)
+			r.Others = extend(r.Others, a, &c.store.lists)
 			return a
 		}
 		if r.Probes == nil {
@@ -62,7 +66,6 @@ func (c *Cluster) action() *Action {
 	}
 	a := &c.store.actions[0]
 	c.store.actions = c.store.actions[1:]
-	a.After = a.after[:0]
 	return a
 }
 
@@ -91,6 +94,27 @@ func (c *Cluster) NewOrdering(o *Ordering) {
 
 // ClusterAction finds the action with the key that belongs to no resource; nil = none.
 func (c *Cluster) ClusterAction(key string) *Action { return c.store.byKey[key] }
+
+// extend appends x to a list. Short lists, of which there are many, grow into a common room.
+func extend[T any](list []*T, x *T, room *[]*T) []*T {
+	if n := len(list); n == cap(list) && n < 32 {
+		wanted := max(2, 2*n)
+		if len(*room) < wanted {
+			*room = make([]*T, 256)
+		}
+		fresh := (*room)[:n:wanted]
+		*room = (*room)[wanted:]
+		copy(fresh, list)
+		list = fresh
+	}
+	return append(list, x)
+}
+
+// Store stores a relation on its actions, as the newest.
+func (c *Cluster) Store(rel *Relation) {
+	rel.First.After = extend(rel.First.After, rel, &c.store.links)
+	rel.Then.Before = extend(rel.Then.Before, rel, &c.store.links)
+}
 
 // NewRelation returns a new relation that is not yet stored on its actions.
 func (c *Cluster) NewRelation() *Relation {

@@ -20,6 +20,8 @@ const FeatureSet = "3.20.5"
 type attributes struct {
 	c    *model.Cluster
 	list []transition.Attr
+	room []transition.Attr // for the attributes of the next operations
+	meta map[string]string // names of meta-attributes as executors know them, by name
 
 	maintenance []*model.Node // whose maintenance state has to be recorded anew
 
@@ -31,6 +33,7 @@ type attributes struct {
 
 	referred  *model.Resource // the resource of reference
 	reference *transition.ResourceRef
+	refs      []transition.ResourceRef // room for the next ones
 }
 
 // nowhere is the place of events.
@@ -41,10 +44,20 @@ func (w *attributes) set(name, value string) {
 	w.list = append(w.list, transition.Attr{Name: name, Value: value})
 }
 
-// meta adds a meta-attribute.
-func (w *attributes) meta(name, value string) {
-	if !strings.ContainsAny(name, "#:") {
-		w.set("CRM_meta_"+strings.ReplaceAll(name, "-", "_"), value)
+// addMeta adds a meta-attribute.
+func (w *attributes) addMeta(name, value string) {
+	full, known := w.meta[name]
+	if !known {
+		if !strings.ContainsAny(name, "#:") {
+			full = "CRM_meta_" + strings.ReplaceAll(name, "-", "_")
+		}
+		if w.meta == nil {
+			w.meta = map[string]string{}
+		}
+		w.meta[name] = full
+	}
+	if full != "" {
+		w.set(full, value)
 	}
 }
 
@@ -58,7 +71,11 @@ func (w *attributes) table(m map[string]string) {
 // finish returns the attributes sorted by name, each once, those whose names start with a digit apart.
 func (w *attributes) finish() (attrs, params []transition.Attr) {
 	slices.SortStableFunc(w.list, func(a, b transition.Attr) int { return strings.Compare(a.Name, b.Name) })
-	kept := make([]transition.Attr, 0, len(w.list))
+	if len(w.room) < len(w.list) {
+		w.room = make([]transition.Attr, max(len(w.list), min(max(len(w.c.Actions), 64), 512)))
+	}
+	kept := w.room[:0:len(w.list)]
+	w.room = w.room[len(w.list):]
 	for i, a := range w.list {
 		if i > 0 && w.list[i-1].Name == a.Name {
 			continue
@@ -183,11 +200,11 @@ func (w *attributes) full(a *model.Action) *transition.Operation {
 		w.set("CRM_meta_op_target_rc", strconv.Itoa(int(a.TargetRC)))
 	}
 	for name, value := range a.Meta {
-		w.meta(name, value)
+		w.addMeta(name, value)
 	}
 	if r != nil {
 		for name, value := range w.opMeta(a) {
-			w.meta(name, value)
+			w.addMeta(name, value)
 		}
 		w.structure(r)
 		w.host(a)
@@ -254,7 +271,12 @@ func (w *attributes) refer(r *model.Resource) *transition.ResourceRef {
 	if w.referred == r {
 		return w.reference
 	}
-	ref := &transition.ResourceRef{Element: elementNames[r.Kind], Class: r.Class, Provider: r.Provider, Type: r.Type}
+	if len(w.refs) == 0 {
+		w.refs = make([]transition.ResourceRef, min(max(len(w.c.All)/2, 4), 64))
+	}
+	ref := &w.refs[0]
+	w.refs = w.refs[1:]
+	*ref = transition.ResourceRef{Element: elementNames[r.Kind], Class: r.Class, Provider: r.Provider, Type: r.Type}
 	switch {
 	case r.Removed && r.HistoryID != "":
 		ref.ID, ref.LongID = r.HistoryID, r.ID

@@ -55,8 +55,7 @@ func (s *scheduler) recurs(r *model.Resource, op *model.Op) bool {
 
 func (s *scheduler) whileActive(r *model.Resource, op *model.Op, up *model.Action) {
 	c, n := s.c, r.Assigned
-	key := action.Key(r.ID, op.Name, op.IntervalMS)
-	runs := up.Optional && isRunning(r, key, n)
+	runs := up.Optional && isRunning(r, action.Key(r.ID, op.Name, op.IntervalMS), n)
 	matches := op.Role == r.Next
 	if op.Role == model.RoleUnknown {
 		matches = r.Next != model.RolePromoted

@@ -1,6 +1,7 @@
 package values
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -108,6 +109,43 @@ func OpMeta(c *model.Cluster, r *model.Resource, task string, intervalMS int64, 
 	normaliseDelay(c, m, intervalMS)
 	normaliseOnFail(r, task, intervalMS, m)
 	return m
+}
+
+// maxSharedMonitors bounds the monitors that are remembered. Clusters of thousands of resources have some tens of
+// different ones, and one that is not found is only evaluated again.
+const maxSharedMonitors = 32
+
+// SharedOpMeta is OpMeta for results that will not be changed. Most resources of a cluster are monitored in one of a few
+// ways, and those that write the same share one result.
+func SharedOpMeta(c *model.Cluster, r *model.Resource, task string, intervalMS int64, op *model.Op) map[string]string {
+	if task != "monitor" || r.FenceDevice || len(c.Doc.Config.OpDefaults) > 0 || op != nil && (op.Config == nil || len(op.Config.Meta) > 0) {
+		return OpMeta(c, r, task, intervalMS, op)
+	}
+	timeout := "" // of a probe that takes that of another monitor
+	if intervalMS == 0 {
+		if t, ok := smallestMonitorTimeout(r); ok {
+			timeout = "=" + t
+		}
+	}
+	for i := range c.Monitors {
+		m := &c.Monitors[i]
+		if m.Interval == intervalMS && m.Task == timeout && sameText(m.Op, op) {
+			return m.Meta
+		}
+	}
+	meta := OpMeta(c, r, task, intervalMS, op)
+	if len(c.Monitors) < maxSharedMonitors {
+		c.Monitors = append(c.Monitors, model.OpMeta{Task: timeout, Interval: intervalMS, Op: op, Meta: meta})
+	}
+	return meta
+}
+
+// sameText reports whether two operations without meta-attributes are written alike; nil = not configured.
+func sameText(a, b *model.Op) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Config.Name == b.Config.Name && a.Config.Interval == b.Config.Interval && slices.Equal(a.Config.Extra, b.Config.Extra)
 }
 
 // smallestMonitorTimeout returns the timeout attribute of the enabled recurring monitor with the smallest

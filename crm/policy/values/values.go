@@ -2,7 +2,7 @@
 // several blocks, ancestors and defaults name it (spec/01-inputs.md sections 6.2, 6.7, 7 and 9), and the
 // fail counts that node attributes record (spec/02-state.md section 11).
 //
-// The package is pure and keeps nothing but the cache in model.Resource.ParamsCache; what it returns from
+// The package is pure and keeps nothing but the caches in model.Resource and model.Cluster.Monitors; what it returns from
 // that cache must not be changed. Rules are evaluated at model.Cluster.Now; the time at which one of them
 // would change its result is noted with Cluster.Recheck.
 package values
@@ -140,7 +140,14 @@ func RuleResource(r *model.Resource) *rule.Resource {
 // defaults, then whatever else the parent has (spec/01-inputs.md 6.2).
 func Meta(c *model.Cluster, r *model.Resource) map[string]string {
 	m := make(map[string]string, 8)
-	in := rule.Input{Now: c.Now, Resource: RuleResource(r)}
+	in := rule.Input{Now: c.Now}
+	ruled := HasRules(c.Doc.Config.ResourceDefaults)
+	for p := r; p != nil && !ruled; p = p.Parent {
+		ruled = p.Config != nil && HasRules(p.Config.Meta)
+	}
+	if ruled {
+		in.Resource = RuleResource(r)
+	}
 	if cfg := r.Config; cfg != nil {
 		m["id"] = cfg.ID
 		set := func(name, value string) {
@@ -180,34 +187,42 @@ func Meta(c *model.Cluster, r *model.Resource) map[string]string {
 // then those of the ancestors. Rules see the node's attributes, or none without a node
 // (spec/01-inputs.md 6.7). The result is shared: do not change it.
 func Params(c *model.Cluster, r *model.Resource, node *model.Node) map[string]string {
-	at := -1
-	if node != nil {
-		at = node.Index
-	}
-	if p, ok := r.ParamsCache[at]; ok {
-		return p
+	if r.Params != nil {
+		return r.Params
 	}
 	if SameParams(r) {
-		// The same for every node, so one table serves all.
-		if p, ok := r.ParamsCache[-1]; ok {
-			return p
-		}
-		at, node = -1, nil
+		r.Params = params(c, r, rule.Input{Now: c.Now})
+		return r.Params
 	}
-	in := rule.Input{Now: c.Now}
+	at, in := -1, rule.Input{Now: c.Now}
 	if node != nil {
+		at = node.Index
 		in.NodeAttribute = func(name string) (string, bool) { v, ok := node.Attributes[name]; return v, ok }
 	}
-	into := map[string]string{}
+	p, ok := r.ParamsOnNode[at]
+	if !ok {
+		p = params(c, r, in)
+		if r.ParamsOnNode == nil {
+			r.ParamsOnNode = map[int]map[string]string{}
+		}
+		r.ParamsOnNode[at] = p
+	}
+	return p
+}
+
+// noParams are the instance attributes of a resource without any. It is never changed.
+var noParams = map[string]string{}
+
+func params(c *model.Cluster, r *model.Resource, in rule.Input) map[string]string {
+	into := noParams
 	for p := r; p != nil; p = p.Parent {
-		if p.Config != nil {
+		if p.Config != nil && len(p.Config.Params) > 0 {
+			if len(into) == 0 {
+				into = map[string]string{}
+			}
 			Collect(c, p.Config.Params, in, into)
 		}
 	}
-	if r.ParamsCache == nil {
-		r.ParamsCache = map[int]map[string]string{}
-	}
-	r.ParamsCache[at] = into
 	return into
 }
 
