@@ -186,21 +186,12 @@ func OpMeta(c *model.Cluster, r *model.Resource, task string, intervalMS int64) 
 			return m
 		}
 	}
-	op := values.FindOp(r, task, intervalMS, false)
-	meta := plainMeta
-	if op != nil || intervalMS != 0 || task != TaskStart && task != TaskStop || r.FenceDevice || len(c.Doc.Config.OpDefaults) > 0 {
-		meta = values.SharedOpMeta(c, r, task, intervalMS, op)
-	}
 	if r.OpMetaCache == nil {
 		r.OpMetaCache = make([]model.OpMeta, 0, 4)
 	}
-	r.OpMetaCache = append(r.OpMetaCache, model.OpMeta{Task: task, Interval: intervalMS, Op: op, Meta: meta})
+	r.OpMetaCache = append(r.OpMetaCache, values.SharedOpMeta(c, r, task, intervalMS, values.FindOp(r, task, intervalMS, false)))
 	return &r.OpMetaCache[len(r.OpMetaCache)-1]
 }
-
-// plainMeta is what values.OpMeta gives for a start or stop of which the configuration says nothing, as is so for
-// most. It is never changed.
-var plainMeta = map[string]string{"timeout": "20000"}
 
 // Meta returns a meta-attribute of an action: its own, else that of its operation. The expected result code
 // is in Action.TargetRC.

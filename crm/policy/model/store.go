@@ -26,6 +26,7 @@ type OpMeta struct {
 	Interval int64
 	Op       *Op
 	Meta     map[string]string // never changed
+	Shared   int               // number of a table that several operations share, 0 = this is the only one
 }
 
 // NewAction returns a new action with the next number, known to the cluster and to its resource.

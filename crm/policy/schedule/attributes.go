@@ -20,8 +20,11 @@ const FeatureSet = "3.20.5"
 type attributes struct {
 	c    *model.Cluster
 	list []transition.Attr
-	room []transition.Attr // for the attributes of the next operations
-	meta map[string]string // names of meta-attributes as executors know them, by name
+	// alike are the attributes of operations that have none of their own, by their meta-attributes and the result
+	// that is expected.
+	alike map[kind][]transition.Attr
+	room  []transition.Attr // for the attributes of the next operations
+	meta  map[string]string // names of meta-attributes as executors know them, by name
 
 	maintenance []*model.Node // whose maintenance state has to be recorded anew
 
@@ -34,6 +37,12 @@ type attributes struct {
 	referred  *model.Resource // the resource of reference
 	reference *transition.ResourceRef
 	refs      []transition.ResourceRef // room for the next ones
+}
+
+// kind is the number of shared meta-attributes, and the result that is expected.
+type kind struct {
+	meta   int
+	target uint8
 }
 
 // nowhere is the place of events.
@@ -190,6 +199,14 @@ func (w *attributes) full(a *model.Action) *transition.Operation {
 	if r != nil && out.Kind != transition.PseudoEvent {
 		out.Resource = w.refer(r)
 	}
+	k := kind{w.sharedMeta(a), a.TargetRC}
+	if k.meta != 0 {
+		if list := w.alike[k]; list != nil {
+			out.Attributes = list
+			w.remember(a, out)
+			return out
+		}
+	}
 
 	w.set("crm_feature_set", FeatureSet)
 	w.table(a.Extra)
@@ -216,11 +233,42 @@ func (w *attributes) full(a *model.Action) *transition.Operation {
 			out.Maintenance = append(out.Maintenance, transition.MaintenanceNode{ID: m.ID, Maintenance: m.Maintenance})
 		}
 	}
+	if k.meta != 0 {
+		if w.alike == nil {
+			w.alike = map[kind][]transition.Attr{}
+		}
+		w.alike[k] = out.Attributes
+	}
+	w.remember(a, out)
+	return out
+}
+
+// remember keeps what was written about an action for the next one, if that may be like it.
+func (w *attributes) remember(a *model.Action, out *transition.Operation) {
 	w.last = nil
 	if simple(a) {
 		w.last, w.operation = a, out
 	}
-	return out
+}
+
+// sharedMeta returns the number of the meta-attributes of an action where its other attributes, but for the result that
+// is expected, are those of all actions; 0 = they are not.
+func (w *attributes) sharedMeta(a *model.Action) int {
+	r := a.Resource
+	if r == nil || r.Kind != cib.Primitive || a.Pseudo || a.Task != start && a.Task != stop && a.Task != monitor ||
+		r.Connection || len(a.Meta) > 0 || len(a.Extra) > 0 || a.Node != nil && a.Node.IsRemoteKind() {
+		return 0
+	}
+	for p := r; p != nil; p = p.Parent {
+		if p.Instance >= 0 || p.Clone != nil || p.Launcher != nil || p.Replica != nil {
+			return 0
+		}
+	}
+	m := action.OpMeta(w.c, r, a.Task, a.Interval)
+	if m.Shared == 0 || len(action.Params(w.c, r, a.Node)) > 0 || r.Meta["remote-node"] != "" {
+		return 0
+	}
+	return m.Shared
 }
 
 // simple reports whether what is written about an action does not depend on its node.

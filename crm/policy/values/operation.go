@@ -117,9 +117,16 @@ const maxSharedMonitors = 32
 
 // SharedOpMeta is OpMeta for results that will not be changed. Most resources of a cluster are monitored in one of a few
 // ways, and those that write the same share one result.
-func SharedOpMeta(c *model.Cluster, r *model.Resource, task string, intervalMS int64, op *model.Op) map[string]string {
-	if task != "monitor" || r.FenceDevice || len(c.Doc.Config.OpDefaults) > 0 || op != nil && (op.Config == nil || len(op.Config.Meta) > 0) {
-		return OpMeta(c, r, task, intervalMS, op)
+func SharedOpMeta(c *model.Cluster, r *model.Resource, task string, intervalMS int64, op *model.Op) model.OpMeta {
+	meta := model.OpMeta{Task: task, Interval: intervalMS, Op: op}
+	ruled := len(c.Doc.Config.OpDefaults) > 0
+	if op == nil && !ruled && intervalMS == 0 && (task == "start" || task == "stop") && !r.FenceDevice {
+		meta.Meta, meta.Shared = plainMeta, plainMetaNumber
+		return meta
+	}
+	if task != "monitor" || r.FenceDevice || ruled || op != nil && (op.Config == nil || len(op.Config.Meta) > 0) {
+		meta.Meta = OpMeta(c, r, task, intervalMS, op)
+		return meta
 	}
 	timeout := "" // of a probe that takes that of another monitor
 	if intervalMS == 0 {
@@ -130,15 +137,24 @@ func SharedOpMeta(c *model.Cluster, r *model.Resource, task string, intervalMS i
 	for i := range c.Monitors {
 		m := &c.Monitors[i]
 		if m.Interval == intervalMS && m.Task == timeout && sameText(m.Op, op) {
-			return m.Meta
+			meta.Meta, meta.Shared = m.Meta, m.Shared
+			return meta
 		}
 	}
-	meta := OpMeta(c, r, task, intervalMS, op)
-	if len(c.Monitors) < maxSharedMonitors {
-		c.Monitors = append(c.Monitors, model.OpMeta{Task: timeout, Interval: intervalMS, Op: op, Meta: meta})
+	meta.Meta = OpMeta(c, r, task, intervalMS, op)
+	if n := len(c.Monitors); n < maxSharedMonitors {
+		meta.Shared = plainMetaNumber + 1 + n
+		c.Monitors = append(c.Monitors, model.OpMeta{Task: timeout, Interval: intervalMS, Op: op, Meta: meta.Meta, Shared: meta.Shared})
 	}
 	return meta
 }
+
+// plainMeta is what OpMeta gives for a start or stop of which the configuration says nothing, as is so for
+// most. It is never changed.
+var plainMeta = map[string]string{"timeout": "20000"}
+
+// plainMetaNumber is the number of plainMeta among the shared tables; those of monitors come after it.
+const plainMetaNumber = 1
 
 // sameText reports whether two operations without meta-attributes are written alike; nil = not configured.
 func sameText(a, b *model.Op) bool {
