@@ -62,9 +62,11 @@ func verifyInput(stdio IO, source, argument string) ([]byte, error) {
 	return []byte(argument), nil
 }
 
-// verify checks the document: its form, what it refers to, and what the policy says of it.
+// verify checks the document: its form, what it refers to, and what the policy says of it. As of Pacemaker's, the
+// configuration is not valid either when there is something in its status that an administrator should look at.
 func verify(o *output, data []byte, verbose bool, save string) error {
 	invalid := coded(exitConfig, "Errors found during check: config not valid")
+	doubtful := coded(exitConfig, "Warnings found during check: config may not be valid")
 	doc, problems, err := cibxml.Read(data)
 	if err != nil {
 		o.warn("error: %v", err)
@@ -82,7 +84,12 @@ func verify(o *output, data []byte, verbose bool, save string) error {
 			o.warn("%s: %s", map[bool]string{true: "error", false: "warning"}[p.Severity == cib.Error], p)
 		}
 	}
-	v, err := policy.Read(policy.Input{Document: doc, Now: time.Now(), Quorate: cib.IsTrue(doc.Head.HaveQuorum), Sanitized: true})
+	in := policy.Input{Document: doc, Now: time.Now(), Quorate: cib.IsTrue(doc.Head.HaveQuorum)}
+	v, err := policy.Read(in)
+	var d *policy.Decision
+	if err == nil {
+		d, err = policy.Decide(in)
+	}
 	if err != nil {
 		o.warn("error: %v", err)
 		return invalid
@@ -93,10 +100,77 @@ func verify(o *output, data []byte, verbose bool, save string) error {
 			o.warn("%s: %s", map[bool]string{true: "error", false: "warning"}[m.Error], m.Text)
 		}
 	}
-	if wrong {
+	list := doubts(doc, d)
+	if verbose {
+		for _, text := range list {
+			o.warn("warning: %s", text)
+		}
+	}
+	switch {
+	case wrong:
 		return invalid
+	case len(list) > 0:
+		return doubtful
 	}
 	return nil
+}
+
+// doubts lists what crm_verify warns of besides what is wrong with the configuration itself.
+func doubts(doc *cib.Document, d *policy.Decision) []string {
+	var out []string
+	known := make(map[string]bool)
+	for _, n := range d.Cluster.Nodes {
+		known[n.Name] = true
+		if n.Unclean && !n.IsGuestKind() {
+			out = append(out, fmt.Sprintf("node %s is unclean", n.Name))
+		}
+	}
+	for i := range doc.Status.Nodes {
+		if n := &doc.Status.Nodes[i]; !known[n.Name] {
+			out = append(out, fmt.Sprintf("node %s is in the status and not in the configuration", n.Name))
+		}
+	}
+	for _, c := range d.Summary() {
+		if c.Verb == "Fence" && c.Container == "" {
+			out = append(out, fmt.Sprintf("node %s would be fenced (%s): %s", c.Node, c.FenceOp, c.Reason))
+		}
+	}
+	for _, r := range d.Cluster.All {
+		if r.Removed && len(r.Active) > 0 {
+			out = append(out, fmt.Sprintf("resource %s runs on %s and is not in the configuration", r.ID, r.Active[0].Name))
+		}
+	}
+	cib.EachResource(&doc.Config, func(r, _ *cib.Resource) {
+		seen := make(map[string]bool)
+		for i := range r.Operations.List {
+			op := &r.Operations.List[i]
+			ms, err := cib.ParseInterval(op.Interval)
+			if key := fmt.Sprint(op.Name, " every ", ms, " ms"); err == nil && ms > 0 && op.IDRef == "" {
+				if seen[key] {
+					out = append(out, fmt.Sprintf("operation %s of %s is configured twice", key, r.ID))
+				}
+				seen[key] = true
+			}
+			onFail := ""
+			for _, a := range op.Extra {
+				if a.Name == "on-fail" {
+					onFail = a.Value
+				}
+			}
+			switch {
+			case op.Name == "stop" && onFail == "stop":
+				out = append(out, fmt.Sprintf("on-fail=stop has no meaning for the operation stop of %s; the default counts", r.ID))
+			case onFail == "fence" && !cib.IsTrue(cib.EffectiveProperty(doc, "fencing-enabled")):
+				out = append(out, fmt.Sprintf("on-fail=fence of the operation %s of %s cannot be met: fencing is off", op.Name, r.ID))
+			}
+		}
+	})
+	for i := range doc.Config.Constraints {
+		if k := &doc.Config.Constraints[i]; k.Kind == cib.Order && k.RequireAll != "" {
+			out = append(out, fmt.Sprintf("order %s: require-all goes with sets of resources, and with clone-min of a clone", k.ID))
+		}
+	}
+	return out
 }
 
 // crmRule is crm_rule: is a rule of the configuration in effect?

@@ -9,6 +9,7 @@ package verify
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/quorate/quorate/agents"
@@ -155,14 +156,15 @@ func outdated(doc *cib.Document) []cib.Problem {
 			meta, _ := cib.Value(r.Meta, "promotable")
 			can := promotable || r.LegacyMaster || r.Kind == cib.Bundle || cib.IsTrue(meta)
 			role, _ := cib.Value(r.Meta, "target-role")
-			if (strings.EqualFold(role, "Promoted") || strings.EqualFold(role, "Master")) && !can && r.Kind != cib.Template {
+			promoted := slices.ContainsFunc([]string{"Promoted", "Unpromoted", "Master", "Slave"}, func(s string) bool { return strings.EqualFold(s, role) })
+			if promoted && !can && r.Kind != cib.Template {
 				out = append(out, problem(cib.Error, r.Pos, fmt.Sprintf("%s %s", r.Kind, r.ID), "write Started, or make it a clone with meta promotable=true",
 					"target-role=%s is for promotable clones only", role))
 			}
 			for _, name := range []string{"ordered", "collocated"} {
-				if _, set := cib.Value(r.Meta, name); set && r.Kind == cib.Group {
+				if v, _ := cib.Value(r.Meta, name); cib.IsFalse(v) && r.Kind == cib.Group {
 					out = append(out, problem(cib.Error, r.Pos, fmt.Sprintf("%s %s", r.Kind, r.ID), "use an order or a colocation with a set of resources instead of a group",
-						"the meta-attribute %s of groups is not supported any more", name))
+						"%s=%s of groups is not supported any more", name, v))
 				}
 			}
 			walk(r.Members, can)

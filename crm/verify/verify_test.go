@@ -74,7 +74,7 @@ func TestProblems(t *testing.T) {
 			"error: primitive a: target-role=\"Up\": expected one of Stopped, Started, Unpromoted, Promoted; until then the default counts"}},
 		{"number of a resource", off + "rsc_defaults resource-stickiness=much", []string{"error: rsc_defaults: resource-stickiness=\"much\": expected a whole number, INFINITY or -INFINITY; until then the default counts"}},
 		{"nothing promotable", off + "primitive a lsb:x meta target-role=Promoted", []string{"error: primitive a: target-role=Promoted is for promotable clones only; write Started, or make it a clone with meta promotable=true"}},
-		{"old group", off + "primitive a lsb:x\ngroup g a meta ordered=false", []string{"error: group g: the meta-attribute ordered of groups is not supported any more; use an order or a colocation with a set of resources instead of a group"}},
+		{"old group", off + "primitive a lsb:x\ngroup g a meta ordered=false", []string{"error: group g: ordered=false of groups is not supported any more; use an order or a colocation with a set of resources instead of a group"}},
 		{"no reference", off + "primitive a lsb:x params x=ref:nosuch:y", []string{"error: primitive a: the value of x begins with \"ref:\" and is no reference to a secret; the form is ref:KIND:NAME, where KIND is one of file, env, exec, credential, store, vault, dns"}},
 		{"value of a property", off + "property batch-limit=many", []string{"error: cluster properties: batch-limit=\"many\": expected a whole number; until then the default counts"}},
 		{"ticket without fencing", off + "primitive a lsb:x\nrsc_ticket k t: a loss-policy=fence", []string{"error: ticket k: loss-policy=fence cannot be met: fencing is off"}},
