@@ -524,3 +524,36 @@ func TestExcerpt(t *testing.T) {
 		}
 	}
 }
+
+// A node that was lost with a resource is not removed before it is known to be off: without its history the resource would
+// start elsewhere at once.
+func TestApply_RemoveOfALostNode(t *testing.T) {
+	t.Parallel()
+	remove := &Entry{Kind: KindMemberRemove, MemberRemove: &MemberRemove{Name: "beta"}}
+	for _, tt := range []struct {
+		name   string
+		result *Result
+	}{
+		{"started", &Result{}},
+		{"start failed", &Result{RC: 1}},
+		{"start has not answered", nil},
+	} {
+		c := found(t, "alpha", "beta")
+		c.dispatch(start(1, "beta"))
+		if tt.result != nil {
+			r := *tt.result
+			r.ID, r.Node, r.Incarnation, r.CallID, r.LastChange = ActionID{1, 1, 1}, "beta", 1, 1, 2001
+			c.must(&Entry{Kind: KindResults, Results: []Result{r}})
+		}
+		c.must(&Entry{Kind: KindNodes, Nodes: &Nodes{Facts: []NodeFact{{Name: "beta", Change: NodeLost, Incarnation: 1}}}})
+		c.refused(remove, "crm node clearstate beta")
+		c.must(&Entry{Kind: KindConfirmDown, ConfirmDown: &ConfirmDown{Node: "beta"}})
+		c.must(remove)
+		if c.s.Member("beta") != nil {
+			t.Errorf("%s: beta is still a member", tt.name)
+		}
+	}
+	c := found(t, "alpha", "beta")
+	c.must(&Entry{Kind: KindNodes, Nodes: &Nodes{Facts: []NodeFact{{Name: "beta", Change: NodeLost, Incarnation: 1}}}})
+	c.must(remove) // it ran nothing
+}

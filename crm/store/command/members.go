@@ -128,8 +128,12 @@ func (n *State) memberRemove(name string, out *Outcome) error {
 	if live == 1 {
 		return fmt.Errorf("%s is the last node of the cluster", name)
 	}
-	if m.Online && hasActive(n.Document, name) {
+	if m.Online && hasActive(n.Document, name, false) {
 		return fmt.Errorf("node %s still runs resources: put it into standby or stop it first", name)
+	}
+	// With its history nothing would be left to wait for: what it may still run would start elsewhere at once.
+	if !m.Online && (hasActive(n.Document, name, true) || slices.ContainsFunc(n.Pending, func(p Pending) bool { return p.Node == name })) {
+		return fmt.Errorf("node %s was lost while it ran resources, and is not known to be off: have it fenced (crm node fence %s), or make sure that it is off and vouch for it (crm node clearstate %s)", name, name, name)
 	}
 	n.Members = slices.Clone(n.Members)
 	m = n.Member(name)
@@ -146,8 +150,9 @@ func (n *State) memberRemove(name string, out *Outcome) error {
 	return nil
 }
 
-// hasActive reports whether the history says that something runs on the node.
-func hasActive(d *cib.Document, name string) bool {
+// hasActive reports whether the history says that something runs on the node; with doubtful also what failed there counts,
+// which may run or not.
+func hasActive(d *cib.Document, name string, doubtful bool) bool {
 	for i := range d.Status.Nodes {
 		st := &d.Status.Nodes[i]
 		if st.Name != name {
@@ -159,8 +164,8 @@ func hasActive(d *cib.Document, name string) bool {
 				switch {
 				case op.Operation == "stop" && op.RC == 0:
 					active = false
-				case op.Operation == "monitor" && op.RC == 7:
-				case op.RC == 0 || op.RC == 8:
+				case op.Operation == "monitor" && (op.RC == 7 || op.RC == 5):
+				case op.RC == 0 || op.RC == 8 || doubtful:
 					active = true
 				}
 			}
