@@ -39,8 +39,9 @@ type fencer struct {
 	asked  uint64
 
 	devices  []fenceDevice
-	revision uint64    // of the configuration that devices is from
-	readAt   time.Time // when it was read: rules may depend on the time
+	revision uint64            // of the configuration that devices is of
+	from     cib.Configuration // the parts that it was read from
+	readAt   time.Time         // when it was read: rules may depend on the time
 }
 
 // fenceOrder is a fencing that was handed to this node.
@@ -71,13 +72,26 @@ func isFenceRun(id string) bool { return strings.HasPrefix(id, fenceRunPrefix) }
 
 // refresh reads the devices from the document again if they may be others.
 func (f *fencer) refresh(s *command.State) {
-	if s.Revision != f.revision || f.n.wall.Sub(f.readAt).Abs() >= time.Minute {
-		f.read(s)
+	now := &s.Document.Config
+	old := f.n.wall.Sub(f.readAt).Abs() >= time.Minute
+	if s.Revision == f.revision && !old {
+		return
 	}
+	// Most changes are of something else. What a change leaves alone is shared by the documents before and after it.
+	if !old && sameList(now.Resources, f.from.Resources) && sameList(now.ResourceDefaults, f.from.ResourceDefaults) && sameList(now.Constraints, f.from.Constraints) {
+		f.revision = s.Revision
+		return
+	}
+	f.read(s)
 }
 
+// sameList reports whether two lists are one and the same; those of documents are never changed.
+func sameList[T any](a, b []T) bool { return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) }
+
 func (f *fencer) read(s *command.State) {
+	c := &s.Document.Config
 	f.revision, f.readAt = s.Revision, f.n.wall
+	f.from = cib.Configuration{Resources: c.Resources, ResourceDefaults: c.ResourceDefaults, Constraints: c.Constraints}
 	f.devices = fenceDevices(s.Document, f.n.wall)
 }
 
