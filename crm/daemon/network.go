@@ -387,7 +387,7 @@ func (n *network) event(e stream.Event) {
 			d.log.Warn("malformed raft message", "peer", int(e.Node), "error", err)
 			return
 		}
-		n.step(e.Node, m)
+		n.step(e.Node, m, nil)
 	case stream.Report:
 		d.log.Debug("no connection", "remote", e.Remote, "peer", int(e.Node), "error", e.Err, "suppressed", e.Suppressed)
 		if why := refusal(e); why != "" && n.refuses(e.Remote.Addr(), why, time.Now()) {
@@ -474,15 +474,21 @@ func closedByPeer(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
-// step hands a raft message to the node if its sender is who it says.
-func (n *network) step(from membership.NodeID, m *raftpb.Message) {
+// step hands a raft message to the node if its sender is who it says, with the state of the snapshot in it.
+func (n *network) step(from membership.NodeID, m *raftpb.Message, state *command.State) {
 	if id := n.raftOf(from); id == 0 || uint64(id) != m.GetFrom() {
 		n.d.log.Debug("raft message of another identity", "peer", int(from), "from", m.GetFrom())
 		return
 	}
 	n.d.loop.post(func() {
 		l := n.d.loop
-		if err := l.n.Raft(l.now(), time.Now(), m); err != nil {
+		var err error
+		if state == nil {
+			err = l.n.Raft(l.now(), time.Now(), m)
+		} else {
+			err = l.n.RaftSnapshot(l.now(), time.Now(), m, state)
+		}
+		if err != nil {
 			l.hc.Debug("raft message", "peer", int(from), "error", err)
 		}
 	})
@@ -524,7 +530,14 @@ func (n *network) bulk(_ context.Context, from membership.NodeID, header []byte,
 	if err := proto.Unmarshal(data, m); err != nil {
 		return err
 	}
-	n.step(from, m)
+	var state *command.State
+	if s := m.GetSnapshot(); s != nil {
+		state, err = command.DecodeState(s.GetData())
+		if err != nil {
+			n.d.log.Error("snapshot of a peer", "peer", int(from), "error", err)
+		}
+	}
+	n.step(from, m, state)
 	return nil
 }
 

@@ -19,6 +19,7 @@ type consensus struct {
 	rep         *replica.Replica
 	state       *command.State
 	counter     uint64
+	decoded     decoded
 
 	own     map[replica.RequestID]ownRequest // proposals of this node by the cores, to tell them when one is lost
 	asked   membership.Instant               // when the barrier was asked for
@@ -27,6 +28,18 @@ type consensus struct {
 	role    replica.Role
 
 	lastLeader membership.RaftID // the one that was known last
+}
+
+// decoded is the state in a snapshot that is on its way.
+type decoded struct {
+	snapshot *raftpb.Snapshot
+	state    *command.State
+}
+
+// of reports whether it is the state of that snapshot: those of one index and term are equal.
+func (d *decoded) of(s *raftpb.Snapshot) bool {
+	m, o := d.snapshot.GetMetadata(), s.GetMetadata()
+	return d.state != nil && m.GetIndex() == o.GetIndex() && m.GetTerm() == o.GetTerm() && len(d.snapshot.GetData()) == len(s.GetData())
 }
 
 // ownRequest is a proposal that a core of this node made.
@@ -109,11 +122,14 @@ func (c *consensus) apply(entries []replica.Entry) (a applied) {
 }
 
 // restore takes over the leader's snapshot.
-func (c *consensus) restore(s *raftpb.Snapshot) error {
-	st, err := command.DecodeState(s.GetData())
-	if err != nil {
-		return fmt.Errorf("snapshot of the leader at index %d: %w", s.GetMetadata().GetIndex(), err)
+func (c *consensus) restore(s *raftpb.Snapshot) (err error) {
+	st := c.decoded.state
+	if !c.decoded.of(s) {
+		if st, err = command.DecodeState(s.GetData()); err != nil {
+			return fmt.Errorf("snapshot of the leader at index %d: %w", s.GetMetadata().GetIndex(), err)
+		}
 	}
+	c.decoded = decoded{}
 	// Entries that change nothing in the state may lie between its last change and the snapshot's index.
 	n := *st
 	n.Index, n.Term = s.GetMetadata().GetIndex(), s.GetMetadata().GetTerm()

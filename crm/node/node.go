@@ -282,6 +282,13 @@ func (n *Node) Raft(now membership.Instant, wall time.Time, m *raftpb.Message) e
 	return n.con.rep.Step(now, m)
 }
 
+// RaftSnapshot is Raft for a message that carries a snapshot, with the state in it: to decode a large one takes longer than
+// the dead time of the fast profile, so it is better done before, beside the node's goroutine. A nil state is decoded here.
+func (n *Node) RaftSnapshot(now membership.Instant, wall time.Time, m *raftpb.Message, s *command.State) error {
+	n.con.decoded = decoded{m.GetSnapshot(), s}
+	return n.Raft(now, wall, m)
+}
+
 // Observe compares what a peer shows when it connects with what it had shown before; see replica.ObservePeer.
 func (n *Node) Observe(h replica.Hello) error {
 	return n.con.rep.ObservePeer(h.ID, h.Term, h.Last)

@@ -321,7 +321,15 @@ func (p *process) tick(at time.Duration) {
 
 // raft gives a raft message to the node.
 func (p *process) raft(m *raftpb.Message) {
-	err := p.n.Raft(p.now(), p.wall(), m)
+	var err error
+	if s := m.GetSnapshot(); s != nil && p.m.w.evts%2 == 0 {
+		var state *command.State
+		if state, err = command.DecodeState(s.GetData()); err == nil {
+			err = p.n.RaftSnapshot(p.now(), p.wall(), m, state)
+		}
+	} else {
+		err = p.n.Raft(p.now(), p.wall(), m)
+	}
 	var lost *replica.LostLogError
 	switch {
 	case err == nil:
