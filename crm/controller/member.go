@@ -392,8 +392,9 @@ func runs(c *model.Cluster, node string) bool {
 	})
 }
 
-// onlyOwn is the state without what other nodes run, if all has to stop without quorum: nobody can wait for the stop
-// that an order puts before one here when it is on a node that is lost, and cannot be fenced.
+// onlyOwn is the state without what other nodes run and without fencing, if all has to stop without quorum. Nobody can wait
+// for the stop that an order puts before one here when it is on a node that is lost, and cannot be fenced. Nor can this node
+// be fenced for a stop that failed; with fencing the policy would leave the rest to that.
 func (m *Member) onlyOwn(s *command.State) *command.State {
 	if cib.EffectiveProperty(s.Document, "no-quorum-policy") != "stop" {
 		return s
@@ -409,8 +410,21 @@ func (m *Member) onlyOwn(s *command.State) *command.State {
 			st.InCCM, st.CRMD, st.Join, st.Expected = "0", "0", "down", "down"
 		}
 	}
-	n.Document = ed.Document()
+	doc := *ed.Document()
+	doc.Config.Properties = withoutFencing(doc.Config.Properties)
+	n.Document = &doc
 	return &n
+}
+
+// withoutFencing is a copy of the cluster's properties in which fencing is switched off.
+func withoutFencing(sets []cib.AttributeSet) []cib.AttributeSet {
+	names := append([]string{"fencing-enabled"}, cib.PropertyOption("fencing-enabled").Old...)
+	out := []cib.AttributeSet{{ID: "alone", Pairs: []cib.NVPair{{ID: "alone-fencing", Name: names[0], Value: "false"}}}}
+	for _, s := range sets {
+		s.Pairs = slices.DeleteFunc(slices.Clone(s.Pairs), func(p cib.NVPair) bool { return slices.Contains(names, p.Name) })
+		out = append(out, s)
+	}
+	return out
 }
 
 // withOutbox is the newest state with this node's own unreported results in it, so that a node alone does
