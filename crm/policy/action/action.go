@@ -342,12 +342,16 @@ func Delete(c *model.Cluster, r *model.Resource, node *model.Node, optional bool
 }
 
 // ClearFailcount returns the (required) event that removes the fail count of r on node. The reason is for
-// the administrator's log.
+// the administrator's log. The failure of a remote connection keeps it from being tried again, which has to wait
+// for the fencing of the remote node (spec/04-actions.md 9.4).
 func ClearFailcount(c *model.Cluster, r *model.Resource, node *model.Node, reason string) *model.Action {
 	a := operation(c, r, TaskClearFailures, 0, node, false)
 	if _, done := a.Meta["op_no_wait"]; !done {
 		SetMeta(a, "op_no_wait", "true")
 		c.Messages = append(c.Messages, model.Message{Text: "clearing failure of " + r.ID + " on " + node.Name + " because " + reason})
+		if r.ReconnectMS > 0 && c.Options.FencingEnabled && r.RemoteNode != nil && !r.IsGuestConnection {
+			Relate(c, FenceAction(c, r.RemoteNode, "", true, ""), a, model.PullThen)
+		}
 	}
 	return a
 }

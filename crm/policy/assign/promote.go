@@ -144,20 +144,23 @@ func (a *assigner) chooseRoles(r *model.Resource) {
 		if a.eligible(x, r, n) && (chosen < r.Clone.PromotedMax || !r.Managed) {
 			chosen++
 			r.Allowed[n.Index].Count++
-			setNext(x, model.RolePromoted, func(have model.Role) bool { return have == model.RoleUnknown || have == model.RoleStarted })
+			setNext(x, model.RolePromoted, func(r *model.Resource) bool { return r.Next == model.RoleUnknown || r.Next == model.RoleStarted })
 			continue
 		}
 		if n != nil {
-			setNext(x, model.RoleUnpromoted, func(have model.Role) bool { return have != model.RoleStopped })
+			// A member of a group may have no node although the first one has.
+			setNext(x, model.RoleUnpromoted, func(r *model.Resource) bool {
+				return r.Next != model.RoleStopped && (r.Kind != cib.Primitive || r.Assigned != nil)
+			})
 		} else {
-			setNext(x, model.RoleStopped, func(model.Role) bool { return true })
+			setNext(x, model.RoleStopped, func(*model.Resource) bool { return true })
 		}
 	}
 }
 
 // setNext sets the next role of r and its descendants where replace agrees.
-func setNext(r *model.Resource, role model.Role, replace func(model.Role) bool) {
-	if replace(r.Next) {
+func setNext(r *model.Resource, role model.Role, replace func(*model.Resource) bool) {
+	if replace(r) {
 		r.Next = role
 	}
 	for _, child := range r.Children {

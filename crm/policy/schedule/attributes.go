@@ -424,12 +424,9 @@ func (w *attributes) downed(a *model.Action) []string {
 		return []string{a.Node.ID}
 	case a.Task == action.TaskFence && a.Node != nil && a.Meta["stonith_action"] != "on":
 		ids := []string{a.Node.ID}
-		for i := len(a.Node.Running) - 1; i >= 0; i-- {
-			r := a.Node.Running[i]
-			for _, conn := range r.Launched {
-				if conn.Connection && conn.RemoteNode != nil {
-					ids = append(ids, conn.RemoteNode.ID)
-				}
+		for _, r := range a.Node.Running {
+			if r.Connection && r.Launcher != nil && r.RemoteNode != nil {
+				ids = append(ids, r.RemoteNode.ID)
 			}
 		}
 		return ids

@@ -16,10 +16,6 @@ func (s *scheduler) behindConnections() {
 		}
 		if r.Connection && a.Task == clearFailures {
 			s.orderBefore(a, r, start, model.Seq)
-			if r.ReconnectMS > 0 && s.c.Options.FencingEnabled && r.RemoteNode != nil && !r.IsGuestConnection {
-				// Its failure keeps the connection from being tried again; that has to wait for the fencing.
-				action.Relate(s.c, action.FenceAction(s.c, r.RemoteNode, "", true, ""), a, model.PullThen)
-			}
 			continue
 		}
 		if a.Node == nil || a.Pseudo || !a.Node.IsRemoteKind() || a.Node.Connection == nil {

@@ -306,8 +306,8 @@ func (x *entries) recurring() {
 		return
 	}
 	start, stop := x.span()
-	// A start that was followed by a stop is over; what came after the stop watches the inactive side.
-	if start != -1 && stop != -1 && start < stop {
+	// What was followed by a stop is over; what came after the stop watches the inactive side.
+	if start < stop {
 		start = stop
 	}
 	for i, e := range x.sorted {
