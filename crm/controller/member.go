@@ -240,7 +240,7 @@ func (m *Member) ownFencing(p command.Pending, target string, incarnation uint64
 	p.ID = command.ActionID{Transition: m.cfg.Incarnation, Action: m.soloNumber}
 	p.Node, p.Incarnation, p.Since = m.cfg.Node, m.cfg.Incarnation, wall.Unix()
 	p.Target, p.TargetIncarnation = target, incarnation
-	if p.Reason == "" {
+	if p.Reason == "" && p.Actor == "" {
 		p.Reason = "one of two voters is gone, the other goes on when it is off"
 	}
 	m.fences[p.ID] = p

@@ -27,7 +27,7 @@ func (n *Node) Waits() string {
 		return "this node is taking over as the only voter"
 	}
 	away := strings.Join(v.away(), " ")
-	advice := "if off for good: crm cluster recover " + away
+	advice := "when you have seen for yourself that what is away is off, for good: crm cluster recover " + away
 	switch {
 	case !slices.Contains(v.conf.Voters, n.cfg.RaftID):
 		return fmt.Sprintf("this node does not vote and hears no leader: it waits for %s; %s", away, advice)
