@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/quorate/quorate/crm/cib"
 	"github.com/quorate/quorate/crm/cib/cibxml"
 	"github.com/quorate/quorate/crm/policy"
 )
@@ -104,5 +105,43 @@ func TestDecide_HostileDocuments(t *testing.T) {
 			}
 			t.Logf("%d messages, %d actions", len(d.Messages), len(d.Cluster.Actions))
 		})
+	}
+}
+
+// TestDecide_MillionEntries decides on a history that no cluster writes: the newest entries count, and what the decision
+// needs beside the document does not grow with it. Not parallel: what others allocate would count.
+func TestDecide_MillionEntries(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some hundred MiB; not with -short")
+	}
+	doc, _, err := cibxml.Read([]byte(hostile(fmt.Sprintf(dummy, "p", "")+`</resources><constraints/>`,
+		nodeState("1", "n1", goodNode, started("p", "heartbeat:Dummy", 1)))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const entries = 1 << 20
+	h := &doc.Status.Nodes[0].History[0]
+	first := h.Operations[0]
+	h.Operations = make([]cib.HistoryOp, entries)
+	for i := range h.Operations {
+		op := first
+		op.ID, op.Key, op.Operation = fmt.Sprint("p_monitor_", i), fmt.Sprint("p_monitor_", i), "monitor"
+		op.Interval, op.CallID, op.RC = int64(i), int64(i), 7
+		h.Operations[i] = op
+	}
+	last := &h.Operations[entries/2] // the newest by its call, wherever it stands
+	last.ID, last.Key, last.Operation, last.Interval, last.CallID, last.RC = "p_last_0", "p_start_0", "start", 0, entries, 0
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	d, err := policy.Decide(policy.Input{Document: doc, Now: documentTime, Quorate: true})
+	runtime.ReadMemStats(&after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if used := after.TotalAlloc - before.TotalAlloc; used > 64<<20 {
+		t.Errorf("the decision on %d entries allocated %d bytes", entries, used)
+	}
+	if at := d.Cluster.Resource("p").Active; len(at) != 1 || at[0].Name != "n1" {
+		t.Errorf("p is active on %v, want n1, where its newest entry says that it was started", at)
 	}
 }
