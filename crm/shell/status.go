@@ -23,12 +23,12 @@ import (
 
 // statusDocument returns the document with the operations under way.
 func (s *Shell) statusDocument(ctx context.Context) (doc *cib.Document, snap *editor.Snapshot, leader string, err error) {
-	doc, snap, leader, _, err = s.statusView(ctx)
+	doc, snap, leader, _, err = s.fetchStatus(ctx)
 	return doc, snap, leader, err
 }
 
-// statusView is statusDocument with what the node says of itself and its links; nil for a file.
-func (s *Shell) statusView(ctx context.Context) (doc *cib.Document, snap *editor.Snapshot, leader string, l *api.Local, err error) {
+// fetchStatus is statusDocument with what the node says of itself and its links; nil for a file.
+func (s *Shell) fetchStatus(ctx context.Context) (doc *cib.Document, snap *editor.Snapshot, leader string, l *api.Local, err error) {
 	b, isLive := s.connect().(*editor.Live)
 	if !isLive {
 		if snap, err = s.load(ctx); err != nil {
@@ -178,7 +178,7 @@ func (s *Shell) cmdStatus(c *call) error {
 const watchTime = 20 * time.Second
 
 func (s *Shell) showStatus(ctx context.Context, r *statusRequest) error {
-	doc, snap, leader, local, err := s.statusView(ctx)
+	doc, snap, leader, local, err := s.fetchStatus(ctx)
 	if err != nil {
 		return err
 	}
