@@ -95,7 +95,7 @@ func (p *parser) locationSets() ([]cib.ResourceSet, error) {
 	var options cib.ResourceSet
 	open := "" // what closes the bracket
 	for open != "" || !p.accept("}") {
-		if p.end() {
+		if p.end() || p.is("}") {
 			return nil, p.fail("the %s of the resource set is missing", cmp.Or(open, "}"))
 		}
 		if n, v, ok := pair(p.peek()); ok {
@@ -319,6 +319,8 @@ func (p *parser) sets(canonical func(string) (string, bool), what string, option
 
 func roleOf(s string) (string, bool) { return canonicalRole(s), knownRole(s) }
 
+var orderKinds = []string{"mandatory", "optional", "serialize"}
+
 var orderActions = []string{"start", "stop", "promote", "demote"}
 
 func actionOf(s string) (string, bool) {
@@ -373,9 +375,13 @@ func (p *parser) order(st *Statement) error {
 	}
 	c := &cib.Constraint{Kind: cib.Order, ID: id}
 	st.ID, st.Constraint = id, c
-	if head, colon := strings.CutSuffix(p.peek(), ":"); colon && !p.end() {
-		switch strings.ToLower(head) {
-		case "mandatory", "optional", "serialize":
+	head, colon := strings.CutSuffix(p.peek(), ":")
+	if _, isScore := score(head); !colon && (isScore || slices.Contains(orderKinds, strings.ToLower(head))) {
+		return p.fail("%q: a colon is missing behind it: %s: FIRST THEN", head, head)
+	}
+	if colon && !p.end() {
+		switch {
+		case slices.Contains(orderKinds, strings.ToLower(head)):
 			c.OrderKind = strings.ToUpper(head[:1]) + strings.ToLower(head[1:])
 		default:
 			s, ok := score(head)

@@ -76,6 +76,23 @@ tag t a c
 func TestErrors(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, text, want string }{
+		{"order without a colon", `order o inf a b`, `a colon is missing behind it: inf: FIRST THEN`},
+		{"kind as an option", `order o a b kind=Optional`, `the kind stands before the resources`},
+		{"option twice", `colocation c inf: a b node-attribute=x node-attribute=y`, `node-attribute is given once`},
+		{"role of a set", `location l { a b } role=Started 1: n`, `{ RESOURCE:Started }`},
+		{"bracket of a set", `location l { ( a b } 1: n`, `the ) of the resource set is missing`},
+		{"id of a rule", `location l a rule id=x 1: b eq 1`, `is written $id=x`},
+		{"id of a rule twice", `location l a rule $id=x $id=y 1: b eq 1`, `given twice`},
+		{"role of an operation", `primitive p Dummy op monitor role=Up`, `is not a role`},
+		{"name with a space", `property "a b"=1`, `is not a name that a value can have`},
+		{"removed property", `property is-managed-default=false`, `write rsc_defaults is-managed=false`},
+		{"two rules", `property rule a eq 1 rule b eq 2 c=3`, `a set has one rule`},
+		{"node of an old type", `node n:ping`, `is no type of node`},
+		{"role with its word", `acl_target u role:r`, `the role stands alone here: r`},
+		{"select twice", `alert a /x select nodes select fencing`, `select is given twice`},
+		{"mapping of nothing", `bundle b docker image=x storage storage-mapping source-dir=/a`, `needs target-dir`},
+		{"port of nothing", `bundle b docker image=x network port-mapping internal-port=1`, `needs port=NUMBER`},
+		{"ticket with a space", `rsc_ticket t "t A:" d`, `the ticket with a colon`},
 		{"unknown word", "frob x", `line 1, column 1: "frob" begins no statement`},
 		{"no id", "primitive", "the name of the resource is missing"},
 		{"bad id", "primitive 1x Dummy", "must begin with a letter"},
@@ -390,4 +407,61 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("printed\n%s\nthen\n%s", first, second)
 		}
 	})
+}
+
+// TestPrint_Field compares what show prints with what is saved: show has the field's forms, save keeps all.
+func TestPrint_Field(t *testing.T) {
+	t.Parallel()
+	const text = `primitive a Dummy params $id=shared fake=1
+primitive b Dummy params $id-ref=shared
+primitive c Dummy description="\u00e4" params fake=\u00fc
+primitive d Dummy params fake=1
+primitive e Dummy params $id-ref=d-instance_attributes
+alert m /x to { y description=z }
+order o _rsc_set_ a b
+location l { ( a b ) } 1: n
+location w a rule 1: date spec weekdays=1 hours=2`
+	unquoted := strings.NewReplacer(`\u00e4`, "\u00e4", `\u00fc`, "\u00fc").Replace(text)
+	c, err := load(unquoted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	saved, shown := Print(c, PrintOptions{}), Print(c, PrintOptions{Field: true})
+	for _, test := range []struct{ name, text, want string }{
+		{"save", saved, "primitive a Dummy \\\n\tparams $id=shared fake=1"}, {"save", saved, "description=\u00e4"},
+		{"save", saved, "primitive d Dummy \\\n\tparams fake=1"}, {"save", saved, "to { y description=z }"}, {"save", saved, "order o _rsc_set_ a b"},
+		{"save", saved, "location l { ( a b ) } 1: n"}, {"save", saved, "date spec weekdays=1 hours=2"},
+		{"show", shown, "primitive a Dummy \\\n\tparams fake=1"}, {"show", shown, `xml <primitive id="c"`}, {"show", shown, `description="&#xE4;"`},
+		{"show", shown, `<nvpair name="fake" value="&#252;" id="c-instance_attributes-fake"/>`}, {"show", shown, `xml <alert id="m"`},
+	} {
+		if !strings.Contains(test.text, test.want) {
+			t.Errorf("%s prints\n%s\nwithout %q", test.name, test.text, test.want)
+		}
+	}
+	again, err := load(saved)
+	if err != nil {
+		t.Fatalf("read what was saved: %v", err)
+	}
+	if d := different(c, again); d != "" {
+		t.Error(d)
+	}
+}
+
+// TestNode_Again names a node twice: the second statement adds to the first.
+func TestNode_Again(t *testing.T) {
+	t.Parallel()
+	list, errs := Parse("node n attributes a=1 utilization cpu=1\nnode n attributes a=2 b=3\nnode $id=7 m")
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	c := &cib.Configuration{}
+	e := NewEditor(c)
+	for _, st := range list {
+		if err := e.Apply(st, Create); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, want := Print(c, PrintOptions{}), "node 7: m\nnode n \\\n\tattributes a=2 b=3 \\\n\tutilization cpu=1\n"; got != want {
+		t.Errorf("printed %q, want %q", got, want)
+	}
 }
