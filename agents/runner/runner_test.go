@@ -467,7 +467,7 @@ func TestRecover(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(journal, mark), []byte("/agents/p/T\ndb stop a.1\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(journal, "run-1"), []byte(mark+"\n/agents/p/T\ndb stop a.1\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	l := &log{}

@@ -149,13 +149,13 @@ func (g cgroup) start(path string, argv []string, attr *os.ProcAttr, mark string
 	}
 	var proc *os.Process
 	if g.version == 2 {
-		f, openErr := os.OpenFile(dir, unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_RDONLY, 0)
+		fd, openErr := unix.Open(dir, unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_RDONLY, 0)
 		if openErr != nil {
 			err = &cgroupError{openErr}
 		} else {
-			attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, int(f.Fd())
+			attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, fd
 			proc, err = os.StartProcess(path, argv, attr)
-			f.Close()
+			_ = unix.Close(fd)
 		}
 	} else {
 		// Version 1 has no way to start in a group. A thread that is in it starts its children there.

@@ -78,7 +78,7 @@ type Config struct {
 	Cgroup string
 	// CgroupName names the directory below this process's own control group; "" = "runs".
 	CgroupName string
-	// Journal is a directory (made with mode 0700) in which each run has a file while it goes on, so that the
+	// Journal is a directory (made with mode 0700) in which each run is written down while it goes on, so that the
 	// next process can end what this one left when it was killed (Recover). It needs to outlive the process,
 	// not the machine. "" = none.
 	Journal string
@@ -87,7 +87,7 @@ type Config struct {
 // Launcher starts programs. Make it with New.
 type Launcher struct {
 	group   cgroup
-	journal string
+	journal journal
 
 	// starting is held while a process is started and while orphans are reaped, so that a process which was
 	// started but is not yet in mains is never taken for an orphan.
@@ -112,19 +112,19 @@ func New(cfg Config) (*Launcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Launcher{group: group, journal: cfg.Journal, mains: map[int]bool{}, adopts: make(chan struct{})}
-	if l.journal != "" {
-		if !filepath.IsAbs(l.journal) {
-			return nil, fmt.Errorf("journal of runs %q: the path must be absolute", l.journal)
+	l := &Launcher{group: group, journal: journal{dir: cfg.Journal}, mains: map[int]bool{}, adopts: make(chan struct{})}
+	if cfg.Journal != "" {
+		if !filepath.IsAbs(cfg.Journal) {
+			return nil, fmt.Errorf("journal of runs %q: the path must be absolute", cfg.Journal)
 		}
-		if err := os.MkdirAll(l.journal, 0o700); err != nil {
+		if err := os.MkdirAll(cfg.Journal, 0o700); err != nil {
 			return nil, fmt.Errorf("journal of runs: %w", err)
 		}
-		info, err := os.Stat(l.journal)
+		info, err := os.Stat(cfg.Journal)
 		if err != nil {
 			return nil, fmt.Errorf("journal of runs: %w", err)
 		}
-		if err := CurrentOwner().Check(l.journal, info); err != nil {
+		if err := CurrentOwner().Check(cfg.Journal, info); err != nil {
 			return nil, fmt.Errorf("journal of runs: %w", err)
 		}
 	}
@@ -279,7 +279,8 @@ type run struct {
 	proc    *os.Process
 	pid     int
 	mark    string
-	cgroup  string // directory, "" = none
+	entry   *os.File // in the journal; nil = none
+	cgroup  string   // directory, "" = none
 	version int
 	started time.Time
 	out     *capture
@@ -289,8 +290,11 @@ type run struct {
 	feeding sync.WaitGroup
 }
 
+// markBytes is the size of a mark, which is written in hex.
+const markBytes = 12
+
 func newMark() string {
-	var b [12]byte
+	var b [markBytes]byte
 	rand.Read(b[:])
 	return hex.EncodeToString(b[:])
 }
@@ -335,7 +339,7 @@ func (l *Launcher) start(spec *Spec) (*run, error) {
 		attr.Sys.Credential = &syscall.Credential{Uid: u.UID, Gid: u.GID, Groups: u.Groups}
 	}
 	argv := append([]string{spec.Path}, spec.Args...)
-	if err := l.enterJournal(r); err != nil {
+	if r.entry, err = l.journal.enter(r.mark, spec.Path, spec.Label); err != nil {
 		return fail(err, in, outR, outW, errR, errW, r.stdin)
 	}
 	r.started = time.Now()
@@ -344,7 +348,7 @@ func (l *Launcher) start(spec *Spec) (*run, error) {
 	outW.Close()
 	errW.Close()
 	if err != nil {
-		l.leaveJournal(r)
+		l.journal.leave(r.entry)
 		return fail(err, outR, errR, r.stdin)
 	}
 	r.pid = r.proc.Pid
@@ -356,7 +360,7 @@ func (l *Launcher) start(spec *Spec) (*run, error) {
 			l.killTree(r)
 			l.reap(r)
 			l.dropGroup(r)
-			l.leaveJournal(r)
+			l.journal.leave(r.entry)
 			return fail(fmt.Errorf("set limit %d to %d: %w", limit.Resource, limit.Value, err), outR, errR, r.stdin)
 		}
 	}
@@ -510,12 +514,12 @@ func (l *Launcher) finish(ctx context.Context, r *run) Outcome {
 			l.reap(r)
 		}()
 		l.keepGroup(r)
-		l.leaveJournal(r)
+		l.journal.leave(r.entry)
 		return o
 	}
 	o.Exit, o.Signal = l.reap(r)
 	l.dropGroup(r)
-	l.leaveJournal(r)
+	l.journal.leave(r.entry)
 	return o
 }
 
@@ -698,6 +702,7 @@ func (l *Launcher) Close() error {
 	}
 	l.mu.Unlock()
 	l.readers.Wait()
+	l.journal.close()
 	l.sweep()
 	if l.group.dir != "" {
 		_ = unix.Rmdir(l.group.dir) // fails while services live in groups below it, as it should
