@@ -43,29 +43,17 @@ func fenceLevels(t *trial) error {
 	if _, err := t.crm(l, topology...); err != nil {
 		return err
 	}
-	m, resources, err := t.victim(false)
-	if err != nil {
-		return err
-	}
-	at := mono()
-	if err := t.powerCut(m); err != nil {
-		return err
-	}
-	if err := t.waitHeld(20*time.Second, []string{m.name}); err != nil {
-		return err
-	}
-	if err := t.recovered(at, resources, t.recoveryLimit()+4*time.Second); err != nil {
-		return err
-	}
-	list, err := t.fencings()
-	if err != nil {
-		return err
-	}
-	at2 := slices.IndexFunc(list, func(f command.FencingRecord) bool { return f.Target == m.name && f.OK })
-	if at2 < 0 || list[at2].Device != "power" || !strings.Contains(list[at2].Detail, "wrong reboot") {
-		return fmt.Errorf("history %+v: want a success of power after a failure of wrong", list)
-	}
-	return t.waitAll(20 * time.Second)
+	return t.lose(false, t.recoveryLimit()+4*time.Second, t.powerCut, func(m *machine) error {
+		list, err := t.fencings()
+		if err != nil {
+			return err
+		}
+		at := slices.IndexFunc(list, func(f command.FencingRecord) bool { return f.Target == m.name && f.OK })
+		if at < 0 || list[at].Device != "power" || !strings.Contains(list[at].Detail, "wrong reboot") {
+			return fmt.Errorf("history %+v: want a success of power after a failure of wrong", list)
+		}
+		return nil
+	})
 }
 
 func fenceExecutorKill(t *trial) error {
@@ -143,52 +131,37 @@ func fenceExecutorKill(t *trial) error {
 }
 
 func fenceCommand(t *trial) error {
-	m, resources, err := t.victim(true)
-	if err != nil {
-		return err
-	}
-	other := t.nodes[0]
-	if other == m {
-		other = t.nodes[1]
-	}
+	var other *machine
 	at := mono()
-	text, err := t.crm(other, "node", "fence", m.name, "--off")
-	if err != nil {
-		return err
-	}
-	if !strings.Contains(text, "off of "+m.name+" by ") {
-		return fmt.Errorf("crm node fence printed %q", text)
-	}
-	if m.on() {
-		return fmt.Errorf("%s has power after it was switched off", m.name)
-	}
-	if err := t.waitHeld(10*time.Second, []string{m.name}); err != nil {
-		return err
-	}
-	if err := t.recovered(at, resources, t.recoveryLimit()); err != nil {
-		return err
-	}
-	if err := t.sleep(2 * t.profile.dead); err != nil {
-		return err
-	}
-	records, err := t.since(at)
-	if err != nil {
-		return err
-	}
-	off := 0
-	for _, r := range records {
-		if r.Kind == KindOff {
-			off++
+	return t.lose(true, t.recoveryLimit(), func(m *machine) error {
+		if other = t.nodes[0]; other == m {
+			other = t.nodes[1]
 		}
-	}
-	if off != 1 {
-		return fmt.Errorf("%s was switched off %d times, want once", m.name, off)
-	}
-	if _, err := t.crm(other, "node", "fence", m.name); err == nil {
-		return fmt.Errorf("fencing of %s, which is off, was not refused", m.name)
-	}
-	if err := t.on(m); err != nil {
-		return err
-	}
-	return t.waitAll(20 * time.Second)
+		text, err := t.crm(other, "node", "fence", m.name, "--off")
+		if err != nil {
+			return err
+		}
+		if !strings.Contains(text, "off of "+m.name+" by ") {
+			return fmt.Errorf("crm node fence printed %q", text)
+		}
+		if m.on() {
+			return fmt.Errorf("%s has power after it was switched off", m.name)
+		}
+		return nil
+	}, func(m *machine) error {
+		if err := t.sleep(2 * t.profile.dead); err != nil {
+			return err
+		}
+		off, err := t.offs(at)
+		if err != nil {
+			return err
+		}
+		if off != 1 {
+			return fmt.Errorf("%s was switched off %d times, want once", m.name, off)
+		}
+		if _, err := t.crm(other, "node", "fence", m.name); err == nil {
+			return fmt.Errorf("fencing of %s, which is off, was not refused", m.name)
+		}
+		return t.on(m)
+	})
 }

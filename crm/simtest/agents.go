@@ -12,6 +12,7 @@ import (
 type service struct {
 	name    string
 	active  bool // may touch data: from the acceptance of a start to the end of a stop
+	leads   bool // is promoted: from the acceptance of a promotion to the end of a demotion or stop
 	broken  bool // has died by itself
 	noStop  bool // the next stop fails
 	noStart bool // the next start fails
@@ -45,6 +46,9 @@ type row struct {
 	// not active there any more: a stop or a probe that said so, the power switch, or an orderly leave.
 	last     string
 	released bool
+	at       time.Duration // when it was released, or lost with its machine
+	stopped  bool          // by an agent
+	alone    bool          // by a node without quorum, of which the others need not know
 }
 
 func (l *ledger) row(resource string) *row {
@@ -81,15 +85,15 @@ func (l *ledger) start(m *machine, resource string) {
 		l.w.violate("I2", "%s starts on %s, but it was active last on %s and nothing proves that it is not any more", resource, m.name, r.last)
 	}
 	r.active[m.name] = true
-	r.last, r.released = m.name, false
+	r.last, r.released, r.stopped, r.alone = m.name, false, false, false
 }
 
 // release is called when an agent on the machine said that the resource is not active there.
 func (l *ledger) release(m *machine, resource string) {
 	r := l.row(resource)
 	delete(r.active, m.name)
-	if r.last == m.name {
-		r.released = true
+	if r.last == m.name && !r.released {
+		r.released, r.at = true, l.w.now
 	}
 }
 
@@ -104,8 +108,8 @@ func (l *ledger) down(m *machine) {
 // fenced is called when the power switch has switched a machine off.
 func (l *ledger) fenced(m *machine) {
 	for _, name := range l.order {
-		if r := l.rows[name]; r.last == m.name {
-			r.released = true
+		if r := l.rows[name]; r.last == m.name && !r.released {
+			r.released, r.at = true, l.w.now
 		}
 	}
 }
@@ -175,20 +179,39 @@ func (m *machine) run(p *process, req agents.Request) {
 			s.noStart, ok = false, agents.RCGeneric
 			break
 		}
+		w.ledger.startAllowed(m, req.Resource)
+		w.ledger.instances(m, req.Resource)
 		if exclusive(req.Resource) {
 			w.ledger.start(m, req.Resource)
 		}
 		s.active, s.broken = true, false
+	case agents.OpPromote:
+		w.checks.startAccepted(p, req)
+		if !s.active {
+			w.violate("I11", "%s is promoted on %s, where it is not active", req.Resource, m.name)
+		}
+		w.ledger.start(m, promotedRow)
+		s.leads = true
+	case agents.OpDemote:
+		end = func() { m.demoted(s) }
 	case agents.OpStop:
 		took = w.between(20*time.Millisecond, max(w.slowest, 500*time.Millisecond))
 		if s.noStop {
 			s.noStop, s.stopFailed, ok = false, true, agents.RCGeneric
 			break
 		}
+		parts := splitID(req.ID)
+		alone := parts != nil && parts.own()
+		if !alone {
+			w.ledger.stopAllowed(m, req.Resource)
+		}
 		end = func() {
 			s.active, s.broken = false, false
+			m.demoted(s)
 			if exclusive(req.Resource) {
 				w.ledger.release(m, req.Resource)
+				row := w.ledger.row(req.Resource)
+				row.stopped, row.alone = !alone, alone
 			}
 		}
 	case agents.OpMonitor:
@@ -196,11 +219,17 @@ func (m *machine) run(p *process, req agents.Request) {
 			ok = agents.RCGeneric // it answers, and is not well: only a stop makes it certain
 			break
 		}
-		if !s.active {
+		switch {
+		case s.leads:
+			ok = agents.RCRunningPromoted
+		case !s.active:
 			ok = agents.RCNotRunning
 			if exclusive(req.Resource) {
 				end = func() { w.ledger.release(m, req.Resource) }
 			}
+		}
+		if req.Resource == "cp" && !s.leads {
+			end = func() { m.demoted(s) }
 		}
 	}
 	if took > req.Timeout {
@@ -213,6 +242,14 @@ func (m *machine) run(p *process, req agents.Request) {
 		end()
 		m.finish(r, agents.StatusDone, ok)
 	})
+}
+
+// demoted ends the promoted role of a service, if it is one that can have it.
+func (m *machine) demoted(s *service) {
+	s.leads = false
+	if s.name == "cp" {
+		m.w.ledger.release(m, promotedRow)
+	}
 }
 
 // cancel kills a run, as the runner does when it is asked to.

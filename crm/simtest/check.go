@@ -1,6 +1,8 @@
 package simtest
 
 import (
+	"bytes"
+	"hash/fnv"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/quorate/quorate/agents"
 	"github.com/quorate/quorate/crm/controller"
+	"github.com/quorate/quorate/crm/policy"
 	"github.com/quorate/quorate/crm/store/command"
 	"github.com/quorate/quorate/crm/transition"
 	"github.com/quorate/quorate/membership"
@@ -33,19 +36,23 @@ type checker struct {
 	acting map[uint64]string       // by term
 	votes  map[[2]uint64]uint64    // by raft id and term: for whom
 	states map[uint64]stateSummary // by index
-	calm   bool                    // no fault has happened yet, so that no fencing may
-	fences int                     // seen so far
+	whole  map[uint64]uint64       // hash of the encoded state, by index
+	// decided is on which index a transition was decided, by its term and number.
+	decided map[[2]uint64]uint64
+	core    core
+	calm    bool // no fault has happened yet, so that no fencing may
+	fences  int  // seen so far
 }
 
 // stateSummary is what two states of one index must share. The whole is compared when the cluster is at rest.
 type stateSummary struct {
 	term, revision, status, transition uint64
-	pending, members, fencing, objects int
+	pending, members, fencing          int
 	facts                              uint64 // of the members: who is there, as which process, and who was fenced
 }
 
 func summary(s *command.State) stateSummary {
-	return stateSummary{s.Term, s.Revision, s.StatusRevision, s.Transition, len(s.Pending), len(s.Members), len(s.Fencing), len(s.Objects.Map()), facts(s)}
+	return stateSummary{s.Term, s.Revision, s.StatusRevision, s.Transition, len(s.Pending), len(s.Members), len(s.Fencing), facts(s)}
 }
 
 // facts is a hash of what a decision may not be behind in.
@@ -71,7 +78,9 @@ func (c *checker) process(p *process) {
 		if s.Index < p.index {
 			w.violate("I5", "%s: the state goes back from index %d to %d", p.m.name, p.index, s.Index)
 		}
+		c.handedOut(p, s)
 		p.index = s.Index
+		c.compare(p, s)
 		sum := summary(s)
 		if old, known := c.states[s.Index]; known && old != sum {
 			w.violate("I5", "%s: index %d is %+v, elsewhere it was %+v", p.m.name, s.Index, sum, old)
@@ -111,6 +120,43 @@ func (c *checker) process(p *process) {
 			w.violate("I20", "%s was fenced by %s before any fault", w.power.log[n-1].target, w.power.log[n-1].by)
 		}
 	}
+}
+
+// handedOut looks at the actions that came with a new state: they are those of the leader of the term of their entry.
+func (c *checker) handedOut(p *process, s *command.State) {
+	for i := len(s.Pending) - 1; i >= 0; i-- {
+		q := &s.Pending[i]
+		if q.Index <= p.index {
+			return // in order of dispatch
+		}
+		if c.acting[q.ID.Term] == "" {
+			c.w.violate("I6", "%s was handed %s of term %d, in which nobody led", q.Node, q.Key, q.ID.Term)
+		}
+		if q.Index == s.Index && q.ID.Term != s.Term {
+			c.w.violate("I6", "%s was handed %s of term %d by entry %d of term %d", q.Node, q.Key, q.ID.Term, s.Index, s.Term)
+		}
+	}
+}
+
+// wholeEvery is at how many indexes one whole state is compared with those of the others.
+const wholeEvery = 8
+
+// compare holds a state against those that others had at its index, byte by byte (I5).
+func (c *checker) compare(p *process, s *command.State) {
+	if s.Index%wholeEvery != 0 || s.ClusterID == "" {
+		return
+	}
+	data, err := s.Encode()
+	if err != nil {
+		c.w.violate("contract", "%s: encode state %d: %v", p.m.name, s.Index, err)
+		return
+	}
+	h := fnv.New64a()
+	h.Write(data)
+	if old, known := c.whole[s.Index]; known && old != h.Sum64() {
+		c.w.violate("I5", "%s: the state of index %d differs from that of another node", p.m.name, s.Index)
+	}
+	c.whole[s.Index] = h.Sum64()
 }
 
 // promise looks at a message that vouches for what is durable.
@@ -153,19 +199,15 @@ func (c *checker) started(p *process, req agents.Request) {
 			w.violate("I7", "%s fences %s, but has not been together with it since it started", p.m.name, req.Params["plug"])
 		}
 	}
-	parts := strings.Split(req.ID, ".")
-	if parts[0] != "a" || len(parts) != 6 {
+	run := splitID(req.ID)
+	if run == nil {
 		return
 	}
-	term, _ := strconv.ParseUint(parts[1], 10, 64)
-	transition, _ := strconv.ParseUint(parts[2], 10, 64)
-	action, _ := strconv.Atoi(parts[3])
-	key := parts[1] + "." + parts[2] + "." + parts[3]
-	if p.seen.keys[key] {
-		w.violate("I13", "%s runs action %s twice", p.m.name, key)
+	if p.seen.keys[*run] {
+		w.violate("I13", "%s runs action %v twice", p.m.name, *run)
 	}
-	p.seen.keys[key] = true
-	if transition >= 1<<62 {
+	p.seen.keys[*run] = true
+	if run.own() {
 		if req.Operation != agents.OpStop && req.Operation != agents.OpDemote && (req.Operation != agents.OpMonitor || req.Interval != 0) {
 			w.violate("I7", "%s decides %s of %s on its own", p.m.name, req.Operation, req.Resource)
 		}
@@ -179,23 +221,46 @@ func (c *checker) started(p *process, req agents.Request) {
 	}
 	// Dispatches of a deposed leader are refused when they are applied; what is still among the actions handed out
 	// is known to the present leader, and valid whatever its term.
-	id := command.ActionID{Term: term, Transition: transition, Action: action}
 	for i := range p.n.State().Pending {
-		if q := &p.n.State().Pending[i]; q.ID == id {
+		if q := &p.n.State().Pending[i]; q.ID == command.ActionID(*run) {
 			if q.Node != p.m.name || q.Incarnation != uint64(p.inc) {
 				w.violate("I6", "%s runs %s, which is for %s, incarnation %x", p.m.name, req.ID, q.Node, q.Incarnation)
 			}
+			if newest := p.seen.newest[req.Resource]; q.Index < newest {
+				w.violate("I6", "%s runs %s of index %d after one of index %d", p.m.name, req.ID, q.Index, newest)
+			}
+			p.seen.newest[req.Resource] = q.Index
+			c.placed(p, q, &req)
 			return
 		}
 	}
 	w.violate("I6", "%s runs %s, which is not among the actions handed out", p.m.name, req.ID)
 }
 
+// runID is the action that a run carries out.
+type runID command.ActionID
+
+// splitID takes the id of a run apart; nil = it is none of an action.
+func splitID(id string) *runID {
+	parts := strings.Split(id, ".")
+	if parts[0] != "a" || len(parts) != 6 {
+		return nil
+	}
+	var r runID
+	r.Term, _ = strconv.ParseUint(parts[1], 10, 64)
+	r.Transition, _ = strconv.ParseUint(parts[2], 10, 64)
+	r.Action, _ = strconv.Atoi(parts[3])
+	return &r
+}
+
+// own reports whether a node without quorum has decided on the action by itself.
+func (r *runID) own() bool { return r.Transition >= 1<<62 }
+
 // startAccepted looks at the start of a service.
 func (c *checker) startAccepted(p *process, req agents.Request) {
 	c.w.topology()
 	if since := p.m.cutOff(); since > startLimit {
-		c.w.violate("I7", "%s starts %s, but has had no contact with a majority for %v", p.m.name, req.Resource, since)
+		c.w.violate("I7", "%s runs the %s of %s, but has had no contact with a majority for %v", p.m.name, req.Operation, req.Resource, since)
 	}
 }
 
@@ -220,6 +285,8 @@ func (c *checker) decision(p *process, d controller.DecisionRecord) {
 	if d.Taken > d.Index {
 		c.w.hit("decision on an older state")
 	}
+	c.decided[[2]uint64{d.Term, d.Transition}] = d.Index
+	c.again(p, d)
 	if c.w.cfg.Verbose && d.Decision != nil {
 		c.w.tell("%s decides transition %d on index %d: %s", p.m.name, d.Transition, d.Index, actions(d.Decision.Graph))
 		for _, a := range d.Decision.Cluster.Actions {
@@ -228,6 +295,39 @@ func (c *checker) decision(p *process, d controller.DecisionRecord) {
 			}
 		}
 	}
+}
+
+// againEvery is how many decisions one is made again.
+const againEvery = 4
+
+// again decides once more, on a copy of the state that went through its encoding as a snapshot does: the graph must be the
+// same to the byte (I10).
+func (c *checker) again(p *process, d controller.DecisionRecord) {
+	s := p.n.State()
+	if d.Decision == nil || d.Transition%againEvery != 0 || s.Index != d.Index {
+		return
+	}
+	data, err := s.Encode()
+	if err != nil {
+		c.w.violate("contract", "%s: encode state %d: %v", p.m.name, s.Index, err)
+		return
+	}
+	read, err := command.DecodeState(data)
+	if err != nil {
+		c.w.violate("contract", "%s: decode state %d: %v", p.m.name, s.Index, err)
+		return
+	}
+	second, err := c.w.decide(policy.Input{Document: command.PolicyDocument(read, p.m.name), Now: d.Now, Quorate: d.Quorate})
+	if err != nil {
+		c.w.violate("policy", "%s cannot decide on index %d again: %v", p.m.name, d.Index, err)
+		return
+	}
+	a, b := *d.Decision.Graph, *second.Graph
+	a.TransitionID, b.TransitionID = 0, 0
+	if !bytes.Equal(a.XML(), b.XML()) {
+		c.w.violate("I10", "%s decided %s on index %d, and on a copy of that state %s", p.m.name, actions(&a), d.Index, actions(&b))
+	}
+	c.w.hit("decided again")
 }
 
 // actions lists the actions of a transition that do something.
@@ -319,7 +419,7 @@ func (c *checker) stops() {
 		}
 		for _, name := range sortedServices(m) {
 			if s := m.services[name]; s.active && !m.stuck(name) {
-				c.w.violate("I7", "%s still runs %s %v after it lost contact with the majority", m.name, name, m.cutOff())
+				c.w.violate("I8", "%s still runs %s %v after it lost contact with the majority", m.name, name, m.cutOff())
 			}
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/quorate/quorate/crm/cib"
 	"github.com/quorate/quorate/crm/node"
 	"github.com/quorate/quorate/crm/store/command"
+	"github.com/quorate/quorate/crm/store/replica"
 )
 
 // client changes one object of the configuration again and again and reads those of all. It asks a node
@@ -20,6 +21,7 @@ type client struct {
 	acked   int // acknowledged last
 	proc    *process
 	waiting bool
+	asked   time.Duration
 	turn    int
 	stopped bool
 
@@ -51,7 +53,7 @@ func (c *client) ask() {
 		c.next()
 		return
 	}
-	c.proc, c.waiting = p, true
+	c.proc, c.waiting, c.asked = p, true, w.now
 	turn := c.turn
 	w.after(clientTimeout, func() {
 		if c.turn == turn && c.waiting {
@@ -82,7 +84,7 @@ func (c *client) write(p *process, turn int) {
 			c.next()
 			return
 		}
-		p.waiting[id] = func(r node.Reply) {
+		p.wait(id, func(r node.Reply) {
 			if c.turn != turn {
 				// The client has given up; the write may have happened.
 				return
@@ -98,18 +100,21 @@ func (c *client) write(p *process, turn int) {
 			default:
 				c.writes++
 				c.acked = value
+				w.shown = max(w.shown, r.Index)
+				c.recorded(p.n.State(), r.Index)
 				if got := c.valueIn(p.n.State()); got < value {
 					w.violate("I3", "the write %d of %s was acknowledged by %s, whose document has %d", value, c.id, p.m.name, got)
 				}
 			}
 			c.next()
-		}
+		})
 	})
 }
 
 // read asks for a linearizable read: nothing that was acknowledged to any client before may be missing.
 func (c *client) read(p *process, turn int) {
 	w := c.w
+	floor := w.shown
 	want := make([]int, len(w.clients))
 	for i, o := range w.clients {
 		want[i] = o.acked
@@ -120,12 +125,21 @@ func (c *client) read(p *process, turn int) {
 			c.next()
 			return
 		}
-		p.waiting[id] = func(r node.Reply) {
+		read := p.wait
+		if w.cfg.StaleReads {
+			read = func(_ replica.RequestID, done func(node.Reply)) { done(node.Reply{}) }
+		}
+		read(id, func(r node.Reply) {
 			if c.turn != turn {
 				return
 			}
 			if r.Err == nil {
 				c.reads++
+				index := p.n.State().Index
+				if index < floor {
+					w.violate("I5", "a read at %s shows index %d after index %d was shown", p.m.name, index, floor)
+				}
+				w.shown = max(w.shown, index)
 				for i, o := range w.clients {
 					if got := o.valueIn(p.n.State()); got < want[i] {
 						w.violate("I4", "a read at %s shows %d of %s, but %d was acknowledged before it was asked", p.m.name, got, o.id, want[i])
@@ -133,8 +147,21 @@ func (c *client) read(p *process, turn int) {
 				}
 			}
 			c.next()
-		}
+		})
 	})
+}
+
+// recorded checks that an acknowledged write has its record, and only one (I16).
+func (c *client) recorded(s *command.State, index uint64) {
+	n := 0
+	for i := range s.Changes {
+		if r := s.Changes[i]; r.Index == index && r.Actor == "uid:0" && slices.Contains(r.Objects, c.key()) {
+			n++
+		}
+	}
+	if n != 1 {
+		c.w.violate("I16", "the write of %s at index %d has %d records of who made it, want 1", c.id, index, n)
+	}
 }
 
 // valueName is a property with a free text, whose value counts for nothing.
@@ -240,7 +267,7 @@ func (o *operator) try(j *job) {
 			again(200 * time.Millisecond)
 			return
 		}
-		p.waiting[id] = func(r node.Reply) {
+		p.wait(id, func(r node.Reply) {
 			if j.over {
 				return
 			}
@@ -259,7 +286,7 @@ func (o *operator) try(j *job) {
 			if j.done != nil {
 				j.done(p, r)
 			}
-		}
+		})
 	})
 	again(10 * time.Second)
 }

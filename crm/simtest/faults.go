@@ -1,7 +1,6 @@
 package simtest
 
 import (
-	"slices"
 	"time"
 
 	"github.com/quorate/quorate/membership"
@@ -10,7 +9,7 @@ import (
 // fault begins something bad and plans its end.
 type fault struct {
 	name  string
-	begin func(w *world, until time.Duration)
+	begin func(w *world)
 }
 
 // faultTable is in a fixed order, since the seed chooses by number.
@@ -34,28 +33,18 @@ var faultTable = []fault{
 	{"stop fails", (*world).stopFails},
 	{"slow agents", (*world).slowAgents},
 	{"switch refuses", (*world).switchRefuses},
-	{"executor crashes", func(w *world, _ time.Duration) { w.power.crash = true }},
+	{"executor crashes", func(w *world) { w.power.crash = true }},
 	{"standby", (*world).standbyNode},
 	{"ban", (*world).banResource},
-	{"cleanup", func(w *world, _ time.Duration) { w.operator.cleanup() }},
-}
-
-// faults injects faults until the time is reached.
-func (w *world) faults(until time.Duration) {
-	for w.err == nil && w.now < until {
-		f := faultTable[w.rng.IntN(len(faultTable))]
-		if len(w.cfg.Only) > 0 && !slices.Contains(w.cfg.Only, f.name) {
-			continue
-		}
-		w.hit(f.name)
-		f.begin(w, until)
-		w.topology()
-		gap := w.between(200*time.Millisecond, 6*time.Second)
-		if w.chance(20) {
-			gap = w.between(0, 300*time.Millisecond)
-		}
-		w.run(min(w.now+gap, until))
-	}
+	{"cleanup", func(w *world) { w.operator.cleanup() }},
+	{"bridge", (*world).bridge},
+	{"ring", (*world).ring},
+	{"flapping link", (*world).flappingLink},
+	{"clock jumps", (*world).clockJumps},
+	{"disk fails", (*world).diskFails},
+	{"old disk", (*world).oldDisk},
+	{"wiped disk", (*world).wipedDisk},
+	{"damaged disk", (*world).damagedDisk},
 }
 
 // peace changes the cluster without any fault.
@@ -63,13 +52,13 @@ func (w *world) peace(until time.Duration) {
 	for w.err == nil && w.now < until {
 		switch w.rng.IntN(4) {
 		case 0:
-			w.standbyNode(until)
+			w.standbyNode()
 		case 1:
-			w.banResource(until)
+			w.banResource()
 		case 2:
-			w.serviceFails(until)
+			w.serviceFails()
 		case 3:
-			w.leaveNode(until)
+			w.leaveNode()
 		}
 		w.run(w.now + w.between(2*time.Second, 6*time.Second))
 	}
@@ -85,11 +74,11 @@ func (w *world) heal() {
 		w.net.paths[k].loss, w.net.paths[k].mute = 0, 0
 	}
 	w.net.loss, w.net.dup, w.net.late = 0, 0, 0
-	w.net.delay, w.net.jitter = 300*time.Microsecond, 700*time.Microsecond
+	w.net.delay, w.net.jitter = usualDelay, usualJitter
 	w.power.refuse, w.power.crash, w.power.slow = false, false, 0
 	w.slowest, w.slowUntil = 0, w.now
 	for _, m := range w.machines {
-		m.fsync = 4 * time.Millisecond
+		m.fsync, m.diskFails = usualFsync, false
 		for _, name := range sortedServices(m) {
 			m.services[name].noStart, m.services[name].noStop = false, false
 		}
@@ -146,7 +135,7 @@ func both(a, b *machine) (out []pathKey) {
 	return out
 }
 
-func (w *world) partition(time.Duration) {
+func (w *world) partition() {
 	side := make([]bool, len(w.machines))
 	for i := range side {
 		side[i] = w.chance(50)
@@ -164,7 +153,7 @@ func (w *world) partition(time.Duration) {
 	w.cutFor(d, cut)
 }
 
-func (w *world) isolate(time.Duration) {
+func (w *world) isolate() {
 	a := w.any()
 	var cut []pathKey
 	for _, b := range w.machines {
@@ -177,7 +166,7 @@ func (w *world) isolate(time.Duration) {
 	w.cutFor(d, cut)
 }
 
-func (w *world) oneWay(time.Duration) {
+func (w *world) oneWay() {
 	a, b := w.any(), w.any()
 	if a == b {
 		return
@@ -191,7 +180,7 @@ func (w *world) oneWay(time.Duration) {
 	w.cutFor(d, cut)
 }
 
-func (w *world) linkDown(time.Duration) {
+func (w *world) linkDown() {
 	l := membership.LinkID(w.rng.IntN(links))
 	a := w.any()
 	var cut []pathKey
@@ -205,8 +194,78 @@ func (w *world) linkDown(time.Duration) {
 	w.cutFor(d, cut)
 }
 
+// bridge cuts the machines into two halves that do not see each other, but for one machine that sees all.
+func (w *world) bridge() {
+	at := w.rng.IntN(len(w.machines))
+	var cut []pathKey
+	for i, a := range w.machines {
+		for j, b := range w.machines[:i] {
+			if i != at && j != at && i%2 != j%2 {
+				cut = append(cut, both(a, b)...)
+			}
+		}
+	}
+	d := w.between(time.Second, 15*time.Second)
+	w.tell("only %s sees both halves for %v", w.machines[at].name, d)
+	w.cutFor(d, cut)
+}
+
+// ring lets each machine see a majority, and no two of them the same one: those that stand far apart in a ring do not see
+// each other. Three machines have no such ring; of them two do not see each other.
+func (w *world) ring() {
+	n := len(w.machines)
+	var cut []pathKey
+	for i, a := range w.machines {
+		if b := w.machines[(i+2)%n]; n > 3 || n == 3 && i == 0 {
+			cut = append(cut, both(a, b)...)
+		}
+	}
+	d := w.between(time.Second, 15*time.Second)
+	w.tell("a ring of majorities for %v", d)
+	w.cutFor(d, cut)
+}
+
+// flappingLink takes one link of a machine away and gives it back some times a second.
+func (w *world) flappingLink() {
+	l := membership.LinkID(w.rng.IntN(links))
+	a := w.any()
+	var cut []pathKey
+	for _, b := range w.machines {
+		if b != a {
+			cut = append(cut, pathKey{a.id, b.id, l}, pathKey{b.id, a.id, l})
+		}
+	}
+	period := w.between(200*time.Millisecond, time.Second)
+	times := 2 + w.rng.IntN(10)
+	w.tell("link %s of %s flaps %d times, every %v", linkNames[l], a.name, times, period)
+	for i := range times {
+		w.after(time.Duration(i)*period, func() { w.cutFor(period/2, cut) })
+	}
+}
+
+// clockJumps sets the wall clock of a machine, once or several times in a row. Nothing but what the configuration says of
+// times of the day may depend on it.
+func (w *world) clockJumps() {
+	m := w.any()
+	jump := func() {
+		by := w.between(-2*time.Second, 2*time.Second)
+		switch w.rng.IntN(3) {
+		case 0:
+			by = w.between(-time.Hour, time.Hour)
+		case 1:
+			by = w.between(-10*365*24*time.Hour, 10*365*24*time.Hour)
+		}
+		m.clock += by
+		w.tell("the clock of %s jumps by %v", m.name, by)
+	}
+	for i := range 1 + w.rng.IntN(2)*w.rng.IntN(20) {
+		w.after(time.Duration(i)*w.between(50*time.Millisecond, 300*time.Millisecond), jump)
+	}
+	w.after(w.between(5*time.Second, 20*time.Second), func() { m.clock = 0 })
+}
+
 // datagramsLost drops the heartbeats from one machine to another, or to all, while streams pass.
-func (w *world) datagramsLost(time.Duration) {
+func (w *world) datagramsLost() {
 	a, b := w.any(), w.any()
 	var mute []pathKey
 	for _, m := range w.machines {
@@ -229,7 +288,7 @@ func (w *world) datagramsLost(time.Duration) {
 	})
 }
 
-func (w *world) lossy(time.Duration) {
+func (w *world) lossy() {
 	loss, dup := w.rng.IntN(30), w.rng.IntN(20)
 	d := w.between(time.Second, 10*time.Second)
 	w.tell("loss of %d %%, duplicates of %d %% for %v", loss, dup, d)
@@ -237,13 +296,13 @@ func (w *world) lossy(time.Duration) {
 	w.after(d, func() { w.net.loss, w.net.dup = 0, 0 })
 }
 
-func (w *world) delayed(time.Duration) {
+func (w *world) delayed() {
 	w.net.delay, w.net.jitter = w.between(time.Millisecond, 30*time.Millisecond), w.between(0, 100*time.Millisecond)
 	w.net.late, w.net.lateBy = w.rng.IntN(10), w.between(0, 2*time.Second)
 	d := w.between(time.Second, 10*time.Second)
 	w.tell("delay of %v to %v, %d %% up to %v later, for %v", w.net.delay, w.net.delay+w.net.jitter, w.net.late, w.net.lateBy, d)
 	w.after(d, func() {
-		w.net.delay, w.net.jitter, w.net.late = 300*time.Microsecond, 700*time.Microsecond, 0
+		w.net.delay, w.net.jitter, w.net.late = usualDelay, usualJitter, 0
 	})
 }
 
@@ -270,10 +329,10 @@ func (w *world) crashOf(m *machine) {
 	m.restart(d)
 }
 
-func (w *world) crash(time.Duration) { w.crashOf(w.any()) }
+func (w *world) crash() { w.crashOf(w.any()) }
 
 // leaveNode stops a node process in order; it is started again once it has left.
-func (w *world) leaveNode(time.Duration) {
+func (w *world) leaveNode() {
 	m := w.any()
 	p := m.proc
 	for _, o := range w.machines {
@@ -295,7 +354,7 @@ func (w *world) leader() *machine {
 	return nil
 }
 
-func (w *world) crashLeader(time.Duration) {
+func (w *world) crashLeader() {
 	if m := w.leader(); m != nil {
 		w.crashOf(m)
 	}
@@ -315,15 +374,15 @@ func (w *world) powerLossOf(m *machine) {
 	})
 }
 
-func (w *world) powerLoss(time.Duration) { w.powerLossOf(w.any()) }
+func (w *world) powerLoss() { w.powerLossOf(w.any()) }
 
-func (w *world) powerLossLeader(time.Duration) {
+func (w *world) powerLossLeader() {
 	if m := w.leader(); m != nil {
 		w.powerLossOf(m)
 	}
 }
 
-func (w *world) pauseNode(time.Duration) {
+func (w *world) pauseNode() {
 	m := w.any()
 	if m.proc == nil || w.now < m.proc.pausedUntil {
 		return
@@ -336,14 +395,17 @@ func (w *world) pauseNode(time.Duration) {
 	m.proc.pause(d)
 }
 
-func (w *world) slowDisk(time.Duration) {
+func (w *world) slowDisk() {
 	m := w.any()
 	m.fsync = w.between(50*time.Millisecond, 900*time.Millisecond)
+	if w.chance(20) {
+		m.fsync = w.between(2*time.Second, 10*time.Second) // it hangs
+	}
 	w.tell("disk of %s takes up to %v", m.name, m.fsync)
-	w.after(w.between(time.Second, 8*time.Second), func() { m.fsync = 4 * time.Millisecond })
+	w.after(w.between(time.Second, 8*time.Second), func() { m.fsync = usualFsync })
 }
 
-func (w *world) serviceFails(time.Duration) {
+func (w *world) serviceFails() {
 	m := w.any()
 	for _, name := range sortedServices(m) {
 		if s := m.services[name]; s.active && !s.broken && w.chance(40) {
@@ -354,12 +416,12 @@ func (w *world) serviceFails(time.Duration) {
 	}
 }
 
-func (w *world) startFails(time.Duration) {
+func (w *world) startFails() {
 	m := w.any()
 	m.service(exclusives[w.rng.IntN(len(exclusives))]).noStart = true
 }
 
-func (w *world) stopFails(time.Duration) {
+func (w *world) stopFails() {
 	m := w.any()
 	m.service(exclusives[w.rng.IntN(len(exclusives))]).noStop = true
 }
@@ -368,13 +430,13 @@ func (w *world) stopFails(time.Duration) {
 const maxSlow = 6 * time.Second
 
 // slowAgents makes starts and stops take seconds, so that other things happen in the middle of them.
-func (w *world) slowAgents(time.Duration) {
+func (w *world) slowAgents() {
 	w.slowest = w.between(time.Second, maxSlow)
 	w.tell("agents take up to %v", w.slowest)
 	w.after(w.between(time.Second, 8*time.Second), func() { w.slowest, w.slowUntil = 0, w.now })
 }
 
-func (w *world) switchRefuses(time.Duration) {
+func (w *world) switchRefuses() {
 	w.power.refuse = w.chance(50)
 	w.power.slow = w.between(0, 3*time.Second)
 	d := w.between(time.Second, 8*time.Second)
@@ -382,13 +444,13 @@ func (w *world) switchRefuses(time.Duration) {
 	w.after(d, func() { w.power.refuse, w.power.slow = false, 0 })
 }
 
-func (w *world) standbyNode(time.Duration) {
+func (w *world) standbyNode() {
 	m := w.any()
 	w.operator.standby(m.name, true)
 	w.operator.later(w.between(time.Second, 10*time.Second), func() { w.operator.standby(m.name, false) })
 }
 
-func (w *world) banResource(time.Duration) {
+func (w *world) banResource() {
 	r := exclusives[w.rng.IntN(len(exclusives))]
 	if r == "web" {
 		r = "site"

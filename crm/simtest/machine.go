@@ -11,6 +11,7 @@ import (
 	"github.com/quorate/quorate/agents/executor"
 	"github.com/quorate/quorate/crm/node"
 	"github.com/quorate/quorate/crm/store/command"
+	"github.com/quorate/quorate/crm/store/raftlog"
 	"github.com/quorate/quorate/crm/store/raftlog/simdisk"
 	"github.com/quorate/quorate/crm/store/replica"
 	"github.com/quorate/quorate/membership"
@@ -18,11 +19,15 @@ import (
 
 // machine is a server: it has a disk, power, services, a runner, and at most one node process.
 type machine struct {
-	w    *world
-	name string
-	id   membership.NodeID
-	raft membership.RaftID
-	disk *simdisk.Disk
+	w     *world
+	index int
+	name  string
+	id    membership.NodeID
+	raft  membership.RaftID
+	disk  *simdisk.Disk
+
+	witness bool
+	joins   int // how often it became a new member
 
 	on      bool
 	noPower bool // it cannot be switched on
@@ -30,10 +35,15 @@ type machine struct {
 	lives   int  // counts starts of the node process
 	proc    *process
 	clock   time.Duration // wall clock minus that of the world
+	drift   int64         // of its monotonic clock against that of the world, in parts per million
 
 	known []node.Known // told to a joiner
 
-	fsync    time.Duration // of the disk, at most
+	fsync     time.Duration // of the disk, at most
+	diskFails bool          // saves come to an error
+	diskLost  bool          // the disk has lost what was on it, and the node is no full member again yet
+	replacing bool          // an administrator is making it a new member
+
 	services map[string]*service
 	runs     map[string]*run // of the runner, by id
 	runOrder []string
@@ -60,7 +70,7 @@ type process struct {
 	wakes   int           // ticks at one instant
 	wakeAt  time.Duration
 	saving  bool
-	waiting map[replica.RequestID]func(node.Reply)
+	waiting map[replica.RequestID]request
 
 	index  uint64 // of the state seen last
 	seen   executorSeen
@@ -71,7 +81,18 @@ type process struct {
 
 // executorSeen is what an executor has run.
 type executorSeen struct {
-	keys map[string]bool
+	keys   map[runID]bool
+	newest map[string]uint64 // by resource: the index of the entry that handed out its newest action
+}
+
+// request is one that a process has taken and not answered yet.
+type request struct {
+	at   time.Duration
+	done func(node.Reply)
+}
+
+func (p *process) wait(id replica.RequestID, done func(node.Reply)) {
+	p.waiting[id] = request{p.m.w.now, done}
 }
 
 func (w *world) machine(id membership.NodeID) *machine {
@@ -141,7 +162,14 @@ func (m *machine) start() {
 		return
 	}
 	log, err := m.disk.Open()
-	if err != nil {
+	var damage *raftlog.DamageError
+	switch {
+	case err == nil:
+	case m.diskLost && (errors.Is(err, raftlog.ErrNoLog) || errors.As(err, &damage)):
+		w.tell("%s does not start: %v", m.name, err)
+		m.replace()
+		return
+	default:
 		w.violate("contract", "%s: open log: %v", m.name, err)
 		return
 	}
@@ -151,12 +179,17 @@ func (m *machine) start() {
 		return
 	}
 	if log.Identity().Retired {
-		w.violate("I15", "%s: its identity was retired, though no disk was wiped", m.name)
+		if !m.diskLost {
+			w.violate("I15", "%s: its identity was retired, though its disk has lost nothing", m.name)
+			return
+		}
+		m.disk.Crash(false)
+		m.replace()
 		return
 	}
 	m.lives++
-	p := &process{m: m, log: log, began: w.now, inc: membership.Incarnation(w.rng.Uint64() | 1), waiting: map[replica.RequestID]func(node.Reply){}}
-	p.seen.keys = map[string]bool{}
+	p := &process{m: m, log: log, began: w.now, inc: membership.Incarnation(w.rng.Uint64() | 1), waiting: map[replica.RequestID]request{}}
+	p.seen = executorSeen{map[runID]bool{}, map[string]uint64{}}
 	n, err := node.New(node.Config{
 		Name: m.name, NodeID: m.id, RaftID: m.raft, Incarnation: p.inc, Boot: fmt.Sprintf("%s-%d", m.name, m.boot),
 		Storage: log, State: state, Replica: w.cfg.Replica, Known: m.known, KnownLinks: linkNames[:],
@@ -208,9 +241,27 @@ func (m *machine) kill(machineRuns bool) {
 	m.w.operator.lost(p)
 }
 
+// maxDrift is how many parts per million a monotonic clock is fast or slow at most.
+const maxDrift = 200
+
 // now is the monotonic clock of the process, wall the clock of its machine.
-func (p *process) now() membership.Instant { return membership.Instant(p.m.w.now - p.began) }
-func (p *process) wall() time.Time         { return epoch.Add(p.m.w.now + p.m.clock) }
+func (p *process) now() membership.Instant { return p.clock(p.m.w.now) }
+
+// clock is what the monotonic clock shows at a time of the world.
+func (p *process) clock(at time.Duration) membership.Instant {
+	d := int64(at - p.began)
+	return membership.Instant(d + d/1e6*p.m.drift)
+}
+func (p *process) wall() time.Time { return epoch.Add(p.m.w.now + p.m.clock) }
+
+// when is the first time of the world, or a moment later, at which the monotonic clock shows t.
+func (p *process) when(t membership.Instant) time.Duration {
+	at := p.began + time.Duration(int64(t)-int64(t)/1e6*p.m.drift)
+	for p.clock(at) < t {
+		at += t.Sub(p.clock(at))
+	}
+	return at
+}
 
 // knows reports whether the process has the machine among its members.
 func (p *process) knows(m *machine) bool {
@@ -283,7 +334,10 @@ func (p *process) plan() {
 	if int64(next) > int64(time.Hour) && next > p.now().Add(time.Hour) {
 		return
 	}
-	at := max(p.began+time.Duration(next), w.now)
+	at := w.now
+	if next > p.now() {
+		at = max(p.when(next), w.now)
+	}
 	if p.wake != 0 && p.wake <= at {
 		return // it is planned earlier; the tick will plan again
 	}
@@ -306,7 +360,7 @@ func (p *process) tick(at time.Duration) {
 	}
 	if p.wakeAt == w.now {
 		if p.wakes++; p.wakes > 200 {
-			w.violate("contract", "%s: NextTick stays at the present: the loop would spin", p.m.name)
+			w.violate("contract", "%s: NextTick stays at %v, which is not after %v: the loop would spin", p.m.name, p.n.NextTick(), p.now())
 			return
 		}
 	} else {
@@ -334,7 +388,7 @@ func (p *process) raft(m *raftpb.Message) {
 	switch {
 	case err == nil:
 	case errors.As(err, &lost):
-		p.m.w.violate("I15", "%s: %v, though no disk was wiped", p.m.name, err)
+		p.disown(err)
 	case errors.Is(err, replica.ErrMessage), errors.Is(err, replica.ErrPeerRefused):
 		p.m.w.violate("contract", "%s: message of a correct peer refused: %v", p.m.name, err)
 	}
@@ -344,10 +398,22 @@ func (p *process) hello() replica.Hello { return p.n.Hello() }
 
 func (p *process) streamUp(peer *machine, l membership.LinkID, hello func() replica.Hello) {
 	if err := p.n.Observe(hello()); err != nil {
-		p.m.w.violate("I15", "%s refuses %s, though no disk was wiped: %v", p.m.name, peer.name, err)
+		if q := peer.proc; q != nil {
+			// The one that is refused is told so.
+			p.m.w.after(p.m.w.net.delay, func() { q.disown(err) })
+		}
 		return
 	}
 	p.n.StreamUp(p.now(), peer.id, l)
+}
+
+// disown ends the identity of a process of which the cluster has seen more than it has.
+func (p *process) disown(err error) {
+	if !p.m.diskLost {
+		p.m.w.violate("I15", "%s: %v, though its disk has lost nothing", p.m.name, err)
+		return
+	}
+	p.retire(err.Error())
 }
 
 // output carries out one output of the node.
@@ -427,9 +493,9 @@ func (p *process) output(out node.Output) {
 	}
 	for _, r := range out.Replies {
 		w.mix(r.Index)
-		if f := p.waiting[r.Request]; f != nil {
+		if q, ok := p.waiting[r.Request]; ok && !(w.cfg.LoseAnswers && w.chance(10)) {
 			delete(p.waiting, r.Request)
-			f(r)
+			q.done(r)
 		}
 	}
 	if out.Left {
@@ -464,6 +530,10 @@ func (p *process) save(s replica.Save) {
 	p.saving = true
 	w.after(w.between(200*time.Microsecond, max(p.m.fsync, time.Millisecond)), func() {
 		if p.dead {
+			return
+		}
+		if p.m.diskFails {
+			p.saveFailed()
 			return
 		}
 		if err := p.log.Finish(); err != nil {

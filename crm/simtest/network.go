@@ -20,6 +20,12 @@ const (
 	streamSilent = 3 * time.Second        // after which a connection without an answer is given up
 )
 
+// What a good network takes for a packet.
+const (
+	usualDelay  = 300 * time.Microsecond
+	usualJitter = 700 * time.Microsecond
+)
+
 // network carries datagrams and streams between machines. Faults are kept by direction and link.
 type network struct {
 	w     *world

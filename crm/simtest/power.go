@@ -39,7 +39,8 @@ type fencing struct {
 
 // definition gives the devices and the topology.
 func (s *powerSwitch) definition() (devices, topology string) {
-	const device = `<primitive id="%s" class="stonith" type="fence_sim"><instance_attributes id="%[1]s-a">%s</instance_attributes>` +
+	const device = `<primitive id="%s" class="stonith" type="fence_sim"><instance_attributes id="%[1]s-a">` +
+		`<nvpair id="%[1]s-passwd" name="passwd" value="` + canary + `"/>%s</instance_attributes>` +
 		`<operations><op id="%[1]s-m" name="monitor" interval="60s" timeout="20s"/></operations></primitive>`
 	const parameter = `<nvpair id="%s-%s" name="%[2]s" value="%s"/>`
 	switch s.kind {
@@ -171,10 +172,11 @@ func (s *powerSwitch) twice(m *machine, r *run) {
 // settledAfter is how long a process that others hear takes at most to be one of them.
 const settledAfter = 10 * time.Second
 
-// helped reports whether another machine could fence this one: a node fences itself only when there is none.
+// helped reports whether another machine could fence this one: a node fences itself only when there is none. A witness runs no
+// fence devices.
 func (w *world) helped(m *machine) bool {
 	return slices.ContainsFunc(w.machines, func(o *machine) bool {
-		return o != m && o.proc != nil && w.now >= max(o.proc.began, o.proc.pausedUntil)+settledAfter &&
+		return o != m && !o.witness && o.proc != nil && w.now >= max(o.proc.began, o.proc.pausedUntil)+settledAfter &&
 			w.net.connected(m.id, o.id) && w.net.connected(o.id, m.id)
 	})
 }

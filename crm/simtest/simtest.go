@@ -22,11 +22,9 @@
 package simtest
 
 import (
-	"bytes"
 	"fmt"
-	"maps"
 	"math/rand/v2"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/quorate/quorate/crm/cib"
@@ -46,12 +44,16 @@ type Config struct {
 	Nodes int // 2, 3 or 5; 0 = 3 or 5 by the seed
 	// Faults is how long faults are injected; 0 = none. Settle bounds the time that the cluster gets afterwards.
 	Faults, Settle time.Duration
-	// Only, when not empty, restricts the faults to those with these names.
+	// Only, when not empty, restricts the faults to those with these names; Keep, when not nil, to those with these numbers
+	// in the schedule that the other fields give.
 	Only []string
+	Keep []int
 
 	// Decide replaces the policy, and ForgetVotes makes disks that do not keep the vote: the checks of the checks.
 	Decide      func(policy.Input) (*policy.Decision, error)
 	ForgetVotes bool
+	// LoseAnswers makes processes forget every tenth answer, and StaleReads makes reads be answered at once.
+	LoseAnswers, StaleReads bool
 
 	script func(w *world) // takes the place of random faults
 
@@ -67,6 +69,7 @@ type Report struct {
 	Virtual time.Duration
 	Events  int
 	Hits    map[string]int // faults and rare things by name
+	Steps   []int          // the faults of the schedule that have begun, by number
 	Writes  int            // acknowledged to clients
 	Reads   int
 	Unknown int // requests without an answer
@@ -78,13 +81,14 @@ var linkNames = [links]string{"lan", "san"}
 // Run makes one run.
 func Run(cfg Config) *Report {
 	w := &world{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x51)), hash: fnvOffset, hits: map[string]int{}}
-	w.net = network{w: w, paths: map[pathKey]*path{}, pairs: map[pairKey]*pair{}, delay: 300 * time.Microsecond, jitter: 700 * time.Microsecond}
+	w.net = network{w: w, paths: map[pathKey]*path{}, pairs: map[pairKey]*pair{}, delay: usualDelay, jitter: usualJitter}
 	w.power = powerSwitch{w: w, kind: fenceKind(w.rng.IntN(int(fenceKinds)))}
 	w.ledger = ledger{w: w, rows: map[string]*row{}}
 	w.operator.w = w
-	w.checks = checker{w: w, acting: map[uint64]string{}, votes: map[[2]uint64]uint64{}, states: map[uint64]stateSummary{}, calm: true}
+	w.checks = checker{w: w, acting: map[uint64]string{}, votes: map[[2]uint64]uint64{}, states: map[uint64]stateSummary{},
+		whole: map[uint64]uint64{}, decided: map[[2]uint64]uint64{}, calm: true}
 	w.scenario()
-	r := &Report{Err: w.err, Hash: w.hash, Trace: w.trace(), Virtual: w.now, Events: w.evts, Hits: w.hits, Fenced: len(w.power.log)}
+	r := &Report{Err: w.err, Hash: w.hash, Trace: w.trace(), Virtual: w.now, Events: w.evts, Hits: w.hits, Steps: w.steps, Fenced: len(w.power.log)}
 	for _, c := range w.clients {
 		r.Writes += c.writes
 		r.Reads += c.reads
@@ -107,9 +111,9 @@ const (
 // scenario is the course of a run.
 func (w *world) scenario() {
 	cfg := &w.cfg
-	if cfg.Nodes == 0 {
+	if five := w.chance(34); cfg.Nodes == 0 {
 		cfg.Nodes = 3
-		if w.rng.IntN(3) == 0 {
+		if five {
 			cfg.Nodes = 5
 		}
 	}
@@ -121,11 +125,16 @@ func (w *world) scenario() {
 	}
 	w.thinking = [...]time.Duration{time.Millisecond, 50 * time.Millisecond, maxThinking}[w.rng.IntN(3)]
 	for i := range cfg.Nodes {
-		w.machines = append(w.machines, &machine{w: w, name: fmt.Sprintf("n%d", i+1), disk: simdisk.New(), services: map[string]*service{}, runs: map[string]*run{},
-			fsync: 4 * time.Millisecond, clock: w.between(-300*time.Millisecond, 300*time.Millisecond)})
+		w.machines = append(w.machines, &machine{w: w, index: i, name: fmt.Sprintf("n%d", i+1), disk: simdisk.New(), services: map[string]*service{}, runs: map[string]*run{},
+			fsync: usualFsync, clock: w.between(-300*time.Millisecond, 300*time.Millisecond), drift: w.rng.Int64N(2*maxDrift+1) - maxDrift})
+	}
+	if cfg.Nodes > 2 && w.chance(25) {
+		w.hit("witness")
+		w.machines[cfg.Nodes-1].witness = true
 	}
 	w.found()
 	w.every(time.Second, w.checks.stops)
+	w.every(time.Second, w.checks.liveness)
 	if !w.settle(joinLimit, "after all nodes joined") {
 		return
 	}
@@ -149,7 +158,7 @@ func (w *world) scenario() {
 		cfg.script(w)
 	case cfg.Faults > 0:
 		w.checks.calm = false
-		w.faults(w.now + cfg.Faults)
+		w.faults()
 	default:
 		w.peace(w.now + 20*time.Second)
 	}
@@ -190,7 +199,7 @@ func (w *world) found() {
 	doc := w.document()
 	entry := command.Entry{Kind: command.KindBootstrap, Actor: "uid:0", Origin: "n1", Time: epoch.UnixMilli(), Bootstrap: &command.Bootstrap{
 		ClusterID: "simulated", Name: "sim", CA: []byte{1}, Config: doc,
-		First: command.MemberAdd{Name: "n1", Key: []byte{1}, Links: w.addresses(0), Feature: command.FeatureLevel},
+		First: command.MemberAdd{Name: "n1", Key: []byte{1}, Links: w.machines[0].addresses(), Feature: command.FeatureLevel},
 	}}
 	data, err := entry.Encode()
 	if err != nil {
@@ -210,8 +219,15 @@ func (w *world) found() {
 	m := w.machines[0]
 	w.create(m, 1, 1, replica.Founding(1, snapshot))
 	m.powerOn()
-	if len(w.machines) > 1 {
-		w.join(1)
+	w.joinFrom(1)
+}
+
+// joinFrom lets machine i join, and then those after it.
+func (w *world) joinFrom(i int) {
+	if i < len(w.machines) {
+		w.join(w.machines[i], func() {
+			w.after(w.between(0, 300*time.Millisecond), func() { w.joinFrom(i + 1) })
+		})
 	}
 }
 
@@ -226,20 +242,22 @@ func (w *world) create(m *machine, id membership.NodeID, raft membership.RaftID,
 	}
 }
 
-func (w *world) addresses(i int) []cib.NodeLink {
+func (m *machine) addresses() []cib.NodeLink {
 	var out []cib.NodeLink
 	for l, name := range linkNames {
-		out = append(out, cib.NodeLink{Link: name, Address: fmt.Sprintf("10.%d.0.%d", l, i+1)})
+		out = append(out, cib.NodeLink{Link: name, Address: fmt.Sprintf("10.%d.0.%d", l, m.index+1)})
 	}
 	return out
 }
 
-// join lets machine i join, and then the next.
-func (w *world) join(i int) {
-	m := w.machines[i]
-	w.operator.do("join of "+m.name, func(s *command.State) *command.Entry {
-		return &command.Entry{Kind: command.KindMemberAdd, MemberAdd: &command.MemberAdd{Name: m.name, Key: []byte(m.name), Links: w.addresses(i), Feature: command.FeatureLevel}}
+// join makes the machine, whose disk is empty, a new member and starts its node; then is called after that.
+func (w *world) join(m *machine, then func()) {
+	m.joins++
+	key := fmt.Appendf(nil, "%s-%d", m.name, m.joins)
+	w.operator.do("join of "+m.name, func(*command.State) *command.Entry {
+		return &command.Entry{Kind: command.KindMemberAdd, MemberAdd: &command.MemberAdd{Name: m.name, Key: key, Links: m.addresses(), Witness: m.witness, Feature: command.FeatureLevel}}
 	}, func(p *process, r node.Reply) {
+		m.replacing = false
 		s := p.n.State()
 		mem := s.Member(m.name)
 		if mem == nil {
@@ -247,11 +265,12 @@ func (w *world) join(i int) {
 			return
 		}
 		m.known = knownOf(s)
-		w.tell("%s joins as node %d", m.name, mem.NodeID)
+		w.tell("%s joins as node %d, raft id %d", m.name, mem.NodeID, mem.RaftID)
 		w.create(m, membership.NodeID(mem.NodeID), membership.RaftID(mem.RaftID), nil)
 		m.powerOn()
-		if i+1 < len(w.machines) {
-			w.after(w.between(0, 300*time.Millisecond), func() { w.join(i + 1) })
+		m.start()
+		if then != nil {
+			then()
 		}
 	})
 }
@@ -289,6 +308,7 @@ const definition = `<cib crm_feature_set="3.19.0" validate-with="pacemaker-3.9" 
   <rsc_order id="ord1" first="db1" then="db2"/>
   <rsc_order id="ord2" first="db3" then="site"/>
   <rsc_location id="loc1" rsc="db3" node="n2" score="50"/>
+  <rsc_location id="loc2" rsc="p-clone"><rule id="loc2-r" role="Promoted" score="10"><expression id="loc2-e" attribute="#uname" operation="defined"/></rule></rsc_location>
  </constraints>
  <fencing-topology>%s</fencing-topology>
 </configuration><status/></cib>`
@@ -299,12 +319,15 @@ func primitive(id string) string {
   <op id="%[1]s-mon" name="monitor" interval="2s" timeout="10s"/></operations></primitive>`, id)
 }
 
-// document is the configuration: a stonith device, ordered and colocated primitives, a group, a clone.
+// document is the configuration: a stonith device, ordered and colocated primitives, a group, a clone and a promotable one.
 func (w *world) document() *cib.Document {
 	devices, topology := w.power.definition()
 	text := devices + primitive("db1") + primitive("db2") + primitive("db3") +
 		`<group id="site">` + primitive("ip") + primitive("web") + `</group>` +
-		`<clone id="c-clone">` + primitive("cd") + `</clone>`
+		`<clone id="c-clone">` + primitive("cd") + `</clone>` +
+		fmt.Sprintf(`<clone id="p-clone"><meta_attributes id="p-m"><nvpair id="p-1" name="promotable" value="true"/>`+
+			`<nvpair id="p-2" name="promoted-max" value="1"/><nvpair id="p-3" name="clone-max" value="%d"/></meta_attributes>`, instancesMax) +
+		strings.Replace(primitive("cp"), "</operations>", `<op id="cp-mon-p" name="monitor" role="Promoted" interval="3s" timeout="10s"/></operations>`, 1) + `</clone>`
 	doc, problems, err := cibxml.Read(fmt.Appendf(nil, definition, text, topology))
 	if err != nil {
 		w.violate("contract", "definition: %v", err)
@@ -323,151 +346,6 @@ func (w *world) document() *cib.Document {
 // resources that must run on exactly one node when the cluster is at rest.
 var exclusives = []string{"db1", "db2", "db3", "ip", "web"}
 
-// settle runs until the cluster has been at rest for a while.
-func (w *world) settle(limit time.Duration, when string) bool {
-	deadline := w.now + limit
-	cleanup := w.now + cleanupAfter
-	var since time.Duration = -1
-	why := ""
-	for w.now < deadline {
-		if !w.run(w.now + 250*time.Millisecond) {
-			return false
-		}
-		if why != "" && w.now >= cleanup {
-			// What failed during the faults may be banned from where it should run: that takes an administrator.
-			cleanup = w.now + cleanupAfter
-			w.operator.cleanup()
-		}
-		why = w.unrest()
-		switch {
-		case why != "":
-			since = -1
-		case since < 0:
-			since = w.now
-		case w.now-since >= quiet:
-			w.tell("settled %s", when)
-			return true
-		}
-	}
-	w.tellStatus()
-	w.violate("I9", "%v %s the cluster is not at rest: %s", limit, when, why)
-	return false
-}
-
-// tellStatus writes what the leader's document says into the trace.
-func (w *world) tellStatus() {
-	m := w.leader()
-	if m == nil {
-		return
-	}
-	s := m.proc.n.State()
-	for i := range s.Document.Status.Nodes {
-		st := &s.Document.Status.Nodes[i]
-		w.tell("document: %s in_ccm=%s crmd=%s join=%s expected=%s", st.Name, st.InCCM, st.CRMD, st.Join, st.Expected)
-		for _, set := range st.Attributes {
-			for _, p := range set.Pairs {
-				w.tell("document:   %s=%s", p.Name, p.Value)
-			}
-		}
-		for _, h := range st.History {
-			for _, op := range h.Operations {
-				w.tell("document:   %s call=%d rc=%d status=%d %s %s", op.ID, op.CallID, op.RC, op.Status, op.TransitionKey, op.ExitReason)
-			}
-		}
-	}
-	for _, p := range s.Pending {
-		w.tell("document: pending %+v %s on %s", p.ID, p.Key, p.Node)
-	}
-	for i := range s.Document.Config.Constraints {
-		c := &s.Document.Config.Constraints[i]
-		w.tell("document: constraint %s %s %s %s", c.ID, c.Resource, c.Node, c.Score)
-	}
-	for i := range s.Document.Config.Nodes {
-		n := &s.Document.Config.Nodes[i]
-		w.tell("document: node %s %v", n.Name, n.Attributes)
-	}
-}
-
-// unrest says why the cluster is not at rest; "" = it is.
-func (w *world) unrest() string {
-	leader := ""
-	var first *process
-	for _, m := range w.machines {
-		p := m.proc
-		if p == nil {
-			return m.name + " does not run"
-		}
-		if first == nil {
-			first = p
-		}
-		s := p.n.State()
-		role := p.n.Role()
-		switch {
-		case s.ClusterID == "":
-			return m.name + " has no document"
-		case s.Index != first.n.State().Index:
-			return fmt.Sprintf("%s is at index %d, %s at %d", m.name, s.Index, first.m.name, first.n.State().Index)
-		case !p.n.Fresh():
-			return m.name + " is not caught up"
-		case p.n.Alone():
-			return m.name + " is alone"
-		case p.n.Busy() > 0:
-			return fmt.Sprintf("%s is busy with %d operations", m.name, p.n.Busy())
-		case len(s.Pending) > 0:
-			return fmt.Sprintf("%s on %s is pending", s.Pending[0].Key, s.Pending[0].Node)
-		}
-		if role.Acting {
-			if leader != "" {
-				return leader + " and " + m.name + " lead"
-			}
-			leader = m.name
-			l := p.n.Leader()
-			if l == nil || !l.Idle() {
-				return m.name + " is not idle"
-			}
-		}
-		for _, x := range w.machines {
-			if mem := s.Member(x.name); mem == nil || !mem.Online || x.proc == nil || mem.Incarnation != uint64(x.proc.inc) {
-				return x.name + " is not online in the document of " + m.name
-			}
-		}
-		if got := len(p.n.Members().Voters); got != len(w.machines) {
-			return fmt.Sprintf("%d of %d nodes vote", got, len(w.machines))
-		}
-	}
-	if leader == "" {
-		return "nobody leads"
-	}
-	for _, name := range exclusives {
-		if h := w.ledger.holders(name); len(h) != 1 {
-			return fmt.Sprintf("%s runs on %v", name, h)
-		}
-	}
-	for _, m := range w.machines {
-		if n := m.clones("cd"); n != 1 {
-			return fmt.Sprintf("%d instances of the clone run on %s", n, m.name)
-		}
-	}
-	if w.operator.planned > 0 {
-		return "the operator has plans"
-	}
-	if len(w.operator.pending) > 0 {
-		return "the operator waits for " + w.operator.pending[0].name
-	}
-	return ""
-}
-
-func (m *machine) clones(prefix string) (n int) {
-	for _, name := range sortedServices(m) {
-		if s := m.services[name]; s.active && len(name) >= len(prefix) && name[:len(prefix)] == prefix {
-			n++
-		}
-	}
-	return n
-}
-
-func sortedServices(m *machine) []string { return slices.Sorted(maps.Keys(m.services)) }
-
 // coldStart switches everything off and on again.
 func (w *world) coldStart() {
 	w.hit("cold start")
@@ -478,35 +356,5 @@ func (w *world) coldStart() {
 	w.run(w.now + w.between(time.Second, 5*time.Second))
 	for _, m := range w.machines {
 		w.after(w.between(0, 3*time.Second), func() { m.powerOn() })
-	}
-}
-
-// finalState compares the whole states, and what clients were told, when the cluster is at rest.
-func (w *world) finalState() {
-	var first []byte
-	for _, m := range w.machines {
-		s := m.proc.n.State()
-		data, err := s.Encode()
-		if err != nil {
-			w.violate("contract", "%s: encode state: %v", m.name, err)
-			return
-		}
-		if first == nil {
-			first = data
-			w.mixBytes(data)
-		} else if !bytes.Equal(first, data) {
-			w.violate("I9", "at rest the states of %s and %s differ at index %d", w.machines[0].name, m.name, s.Index)
-			return
-		}
-		for _, id := range m.runOrder {
-			if r := m.runs[id]; r != nil && r.result != nil {
-				w.violate("contract", "at rest the runner of %s still keeps the result of %s: nobody acknowledged it", m.name, id)
-			}
-		}
-		for _, c := range w.clients {
-			if got := c.valueIn(s); got < c.acked || got > c.value {
-				w.violate("I3", "%s has %d of %s; %d was acknowledged and %d written last", m.name, got, c.id, c.acked, c.value)
-			}
-		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"testing/cryptotest"
 	"time"
 
+	"github.com/quorate/quorate/crm/cib/cibxml"
 	"github.com/quorate/quorate/crm/policy"
 	"github.com/quorate/quorate/crm/transition"
 )
@@ -24,6 +25,7 @@ var (
 	debugFlag = flag.Bool("debug", false, "with -seed: debug notes and decisions in the trace")
 	fromFlag  = flag.Uint64("from", 1, "with -many: the first seed")
 	nodesFlag = flag.Int("nodes", 0, "with -seed or -many: the number of nodes (0 = 3 or 5, by the seed)")
+	keepFlag  = flag.String("keep", "", "with -seed: only the faults with these numbers, such as 3,7 (- = none)")
 	manyFlag  = flag.Uint64("many", 0, "survey so many seeds, once each, and count what broke")
 )
 
@@ -55,11 +57,45 @@ func usual(seed uint64) Config {
 	return Config{Seed: seed, Faults: 65 * time.Second}
 }
 
+// shrinkTries is how many runs the search for the smallest schedule of a failure may take.
+const shrinkTries = 80
+
+// fail reports a run that broke an invariant, with the smallest schedule of faults that does so.
 func fail(t *testing.T, r *Report, cfg Config) {
 	t.Helper()
-	if r.Err != nil {
-		t.Errorf("seed %d: %v\ntrace:\n%s\nreplay: go test ./crm/simtest -run 'TestSeed$' -seed %d", cfg.Seed, r.Err, strings.Join(r.Trace, "\n"), cfg.Seed)
+	if r.Err == nil {
+		return
 	}
+	first := r.Err
+	cfg, r = Shrink(cfg, r, shrinkTries, func(c Config) *Report { return simulate(t, c) })
+	t.Errorf("seed %d: %v\ntrace of the smallest schedule, which ends with %v:\n%s\nfaults:\n%s\nreplay: go test ./crm/simtest -run 'TestSeed$' -seed %d -nodes %d -keep %s",
+		cfg.Seed, first, r.Err, strings.Join(r.Trace, "\n"), strings.Join(cfg.Steps(), "\n"), cfg.Seed, cfg.Nodes, keepText(cfg.Keep))
+}
+
+// keepText and keepList are the two forms of the flag -keep.
+func keepText(keep []int) string {
+	if len(keep) == 0 {
+		return "-"
+	}
+	return strings.Trim(strings.ReplaceAll(fmt.Sprint(keep), " ", ","), "[]")
+}
+
+func keepList(t *testing.T, text string) []int {
+	if text == "" {
+		return nil
+	}
+	keep := []int{}
+	for _, word := range strings.Split(strings.Trim(text, "-"), ",") {
+		if word == "" {
+			continue
+		}
+		n, err := strconv.Atoi(word)
+		if err != nil {
+			t.Fatalf("-keep %q: want numbers with commas between them, or -", text)
+		}
+		keep = append(keep, n)
+	}
+	return keep
 }
 
 // TestSeeds runs each seed twice: no invariant may break, and both runs must be the same, output by output.
@@ -137,7 +173,7 @@ func runShard(t *testing.T, n, shard int) {
 				t.Errorf("no seed had the fault %q", f.name)
 			}
 		}
-		for _, name := range []string{"cold start", "decision on an older state", "decision overtaken", "fenced", "fencing refused", "late result", "leader", "node alone", "own stop", "snapshot sent", "snapshot taken"} {
+		for _, name := range []string{"cold start", "decision on an older state", "decision overtaken", "fenced", "fencing refused", "late result", "core at work", "decided again", "disk lost", "identity retired", "leader", "node alone", "node replaced", "own stop", "save failed", "snapshot sent", "snapshot taken", "witness"} {
 			if total.Hits[name] == 0 {
 				t.Errorf("no seed had %q", name)
 			}
@@ -161,7 +197,7 @@ func TestSeed(t *testing.T) {
 		t.Skip("for one seed: -seed N")
 	}
 	cfg := usual(*seedFlag)
-	cfg.Nodes = *nodesFlag
+	cfg.Nodes, cfg.Keep = *nodesFlag, keepList(t, *keepFlag)
 	cfg.Verbose = *debugFlag
 	start := time.Now()
 	r := simulate(t, cfg)
@@ -187,33 +223,6 @@ func TestMany(t *testing.T) {
 		}
 	}
 	t.Log(counts)
-}
-
-// TestFound runs, beside the usual seeds, those with which a survey found a bug (docs/bugs.md has the stories).
-func TestFound(t *testing.T) {
-	for _, found := range []struct {
-		seed uint64
-		bug  string
-	}{
-		{511, "a late wish of the operator won over a newer one"},
-		{1137, "the deadline of a node alone lay in the past"},
-		{1149, "the same after a pause"},
-		{1153, "a node alone stopped one service again and again"},
-		{2136, "followers waited for a leader without a majority"},
-		{2199, "a new process alone did not see its own stops"},
-		{4114, "a node that was never counted in could not leave"},
-		{4188, "an adopted fencing kept its device busy for ever"},
-		{4192, "a node left before its probes had answered"},
-		{4232, "a node alone did not see what its earlier process had begun"},
-		{4235, "a node alone waited for probes elsewhere"},
-		{10022, "operations under way looked as if their definition had changed"},
-	} {
-		cfg := usual(found.seed)
-		if r := simulate(t, cfg); r.Err != nil {
-			t.Logf("this seed found before: %s", found.bug)
-			fail(t, r, cfg)
-		}
-	}
 }
 
 // TestPeace runs seeds without faults: standby, bans and failing services only, and so no fencing.
@@ -275,6 +284,127 @@ func withoutFencing(g *transition.Graph) *transition.Graph {
 		})
 	}
 	return &out
+}
+
+// mutate gives a policy whose decisions are changed.
+func mutate(change func(g *transition.Graph) *transition.Graph) func(policy.Input) (*policy.Decision, error) {
+	return func(in policy.Input) (*policy.Decision, error) {
+		d, err := policy.Decide(in)
+		if err != nil {
+			return nil, err
+		}
+		broken := *d
+		broken.Graph = change(d.Graph)
+		return &broken, nil
+	}
+}
+
+// TestMutation_NoOrder has a policy whose starts wait for nothing but what is done with the same resource.
+func TestMutation_NoOrder(t *testing.T) {
+	caught(t, 20, func(cfg *Config) {
+		cfg.Decide = mutate(func(g *transition.Graph) *transition.Graph {
+			out := *g
+			out.Synapses = slices.Clone(g.Synapses)
+			for i := range out.Synapses {
+				s := &out.Synapses[i]
+				if s.Action.Task == "start" && s.Action.Resource != nil {
+					s.Inputs = slices.DeleteFunc(slices.Clone(s.Inputs), func(in transition.Input) bool {
+						return in.Synapse >= 0 && (g.Synapses[in.Synapse].Action.Resource == nil || g.Synapses[in.Synapse].Action.Resource.ID != s.Action.Resource.ID)
+					})
+				}
+			}
+			return &out
+		})
+	}, "I11")
+}
+
+// TestMutation_TooManyInstances has a policy that reads a larger clone-max than the configuration has.
+func TestMutation_TooManyInstances(t *testing.T) {
+	caught(t, 10, func(cfg *Config) {
+		cfg.Nodes = 5
+		cfg.Decide = func(in policy.Input) (*policy.Decision, error) {
+			doc, _, err := cibxml.Read([]byte(strings.Replace(string(cibxml.Write(in.Document, cibxml.Options{})), `name="clone-max" value="2"`, `name="clone-max" value="3"`, 1)))
+			if err != nil {
+				return nil, err
+			}
+			in.Document = doc
+			return policy.Decide(in)
+		}
+	}, "I12")
+}
+
+// TestMutation_ChangingMind has a policy that decides in another way every second time.
+func TestMutation_ChangingMind(t *testing.T) {
+	caught(t, 10, func(cfg *Config) {
+		times := 0
+		cfg.Decide = mutate(func(g *transition.Graph) *transition.Graph {
+			out := *g
+			if times++; times%2 == 0 {
+				out.BatchLimit = "1"
+			}
+			return &out
+		})
+	}, "I10")
+}
+
+// TestMutation_LostAnswers has processes that forget to answer some of the requests that they took.
+func TestMutation_LostAnswers(t *testing.T) {
+	caught(t, 20, func(cfg *Config) { cfg.LoseAnswers = true }, "I19")
+}
+
+// TestMutation_StaleReads has processes that answer reads at once, from whatever they have applied.
+func TestMutation_StaleReads(t *testing.T) {
+	caught(t, 20, func(cfg *Config) { cfg.StaleReads = true }, "I4", "I5")
+}
+
+// TestMutation_StayAlone has nodes that do not stop what they run without quorum.
+func TestMutation_StayAlone(t *testing.T) {
+	caught(t, 3, func(cfg *Config) {
+		cfg.Faults, cfg.script = 0, func(w *world) {
+			m := w.machines[0]
+			w.power.refuse = true // else it is fenced in time
+			for _, o := range w.machines[1:] {
+				w.cutFor(40*time.Second, both(m, o))
+			}
+			w.run(w.now + 40*time.Second)
+		}
+		cfg.Decide = func(in policy.Input) (*policy.Decision, error) {
+			d, err := policy.Decide(in)
+			if err != nil || in.Quorate {
+				return d, err
+			}
+			broken := *d
+			broken.Graph = &transition.Graph{}
+			return &broken, nil
+		}
+	}, "I8")
+}
+
+// TestShrink: of the schedule of a run that fails those faults are left without which it does not.
+func TestShrink(t *testing.T) {
+	cfg := usual(1)
+	cfg.ForgetVotes = true
+	var r *Report
+	for ; cfg.Seed <= 20; cfg.Seed++ {
+		if r = simulate(t, cfg); r.Err != nil && len(r.Steps) > 3 {
+			break
+		}
+	}
+	if r.Err == nil {
+		t.Fatal("no seed fails")
+	}
+	run := func(c Config) *Report { return simulate(t, c) }
+	small, report := Shrink(cfg, r, 60, run)
+	if report.Err == nil || report.Err.(*Violation).Invariant != r.Err.(*Violation).Invariant {
+		t.Errorf("the smallest schedule ends with %v, want as before %v", report.Err, r.Err)
+	}
+	if len(small.Keep) > len(r.Steps) || !slices.Equal(small.Keep, keepList(t, keepText(small.Keep))) {
+		t.Errorf("kept %v of %v", small.Keep, r.Steps)
+	}
+	if again := run(small); again.Hash != report.Hash {
+		t.Error("the smallest schedule does not replay")
+	}
+	t.Logf("seed %d: %d faults became %d:\n%s", cfg.Seed, len(r.Steps), len(small.Keep), strings.Join(small.Steps(), "\n"))
 }
 
 // TestMutation_ForgetVotes has disks that do not keep the vote.

@@ -89,16 +89,21 @@ type world struct {
 	clients  []*client
 	operator operator
 	checks   checker
+	shown    uint64 // highest index that a client was shown
 
 	thinking           time.Duration  // longest decision
 	slowest, slowUntil time.Duration  // longest start or stop while agents are slow, and when they were last
 	hits               map[string]int // how often faults and rare things happened
+	steps              []int          // faults of the schedule that have begun
 
 	hash uint64
 	log  []string // newest lines last, bounded by maxLog
 	cut  int      // lines dropped before log
 	err  error
 }
+
+// canary is a secret of the definition that nothing may show (I17).
+const canary = "canary-in-a-cage"
 
 const maxLog = 4000 // lines of the trace that a failure shows at most
 
@@ -184,6 +189,9 @@ func (w *world) mixString(s string) {
 // tell writes a line of the trace.
 func (w *world) tell(format string, args ...any) {
 	line := fmt.Sprintf("%10.4f ", w.now.Seconds()) + fmt.Sprintf(format, args...)
+	if strings.Contains(line, canary) && w.err == nil {
+		w.err = &Violation{Invariant: "I17", Text: "a note shows the parameter of a fence device that is secret", At: w.now}
+	}
 	w.mixString(line)
 	if len(w.log) >= maxLog && !w.cfg.Verbose {
 		n := copy(w.log, w.log[maxLog/2:])
