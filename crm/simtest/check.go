@@ -139,7 +139,7 @@ func (c *checker) handedOut(p *process, s *command.State) {
 }
 
 // wholeEvery is at how many indexes one whole state is compared with those of the others.
-const wholeEvery = 8
+const wholeEvery = 32
 
 // compare holds a state against those that others had at its index, byte by byte (I5).
 func (c *checker) compare(p *process, s *command.State) {
@@ -298,7 +298,7 @@ func (c *checker) decision(p *process, d controller.DecisionRecord) {
 }
 
 // againEvery is how many decisions one is made again.
-const againEvery = 4
+const againEvery = 8
 
 // again decides once more, on a copy of the state that went through its encoding as a snapshot does: the graph must be the
 // same to the byte (I10).

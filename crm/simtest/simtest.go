@@ -7,18 +7,26 @@
 // everything, and then demands that the cluster settles. Invariants are checked at every event, from a ledger that the
 // simulated agents and the power switch write, never from the cluster's own status:
 //
-//   - I1 an exclusive resource is active on one node at most
+//   - I1 an exclusive resource, and the promoted role, is active on one node at most
 //   - I2 a resource that was active on a node starts elsewhere only after proof that it is not active there: a stop,
 //     a probe, the power switch
 //   - I3, I4 what was acknowledged to a client stays; linearizable reads show it
-//   - I5 states do not go back, and states of one index are equal
-//   - I6 one acting leader in a term, one vote in a term, no action of an older term, none that was not handed out
-//   - I7 nothing starts without quorum; a node without quorum stops what it runs in time
-//   - I9 after the last fault the cluster comes to rest, with everything running
-//   - I13 no action runs twice; I15 what was promised is durable; I20 no fencing before the first fault
+//   - I5 states do not go back, for nodes and for clients, and states of one index are equal
+//   - I6 one acting leader in a term, one vote in a term; no action of an older term, out of order, or that was not handed out
+//   - I7 nothing starts without quorum; I8 a node without quorum stops what it runs in time
+//   - I9 after the last fault the cluster comes to rest: one view, one leader, one state, all running, nothing left to decide
+//   - I10 a decision made again on a copy of the state is the same to the byte
+//   - I11 order, colocation, bans and standby hold at every start and stop; I12 so do the limits of clones
+//   - I13 no action runs twice; I15 what was promised is durable; I16 each write has one record of who made it
+//   - I17 no secret parameter is in notes or status; I18 at rest no run and no request is left over
+//   - I19 a majority that is fully connected answers requests in time
+//   - I20 no fencing before the first fault
+//
+// A failing run is shown with the fewest faults with which it still fails (Shrink).
 //
 // What is simulated more kindly than the world is: streams do not lose messages but by breaking, agents do not lie,
-// the power switch may refuse but does not lie, and disks lose only what was not synced.
+// the power switch may refuse but does not lie, and not more than one node at a time has a disk that lost what was synced.
+// Tickets, audit logs of runners and the fail counts of I14 are not in it.
 package simtest
 
 import (
