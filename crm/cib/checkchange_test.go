@@ -76,7 +76,8 @@ func TestChangeError(t *testing.T) {
 		}
 	})
 	t.Logf("%d changes refused, %d accepted, of these %d without a check of the whole document", refused, accepted, quick)
-	if refused < 10 || quick < 10 || accepted == quick {
+	// With -short the rounds are too few to tell.
+	if !testing.Short() && (refused < 10 || quick < 10 || accepted == quick) {
 		t.Error("the changes leave too little to compare")
 	}
 }
