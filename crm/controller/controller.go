@@ -78,6 +78,7 @@ type Leader struct {
 	out         []*command.Entry
 	records     []DecisionRecord
 	reasons     map[int]string // of the present decision's actions, by number
+	relations   relations      // of resources, found when they matter to the present decision
 	failure     string         // why the policy could not decide; "" = it could
 	fencing     fencingRetries
 
@@ -476,7 +477,7 @@ func (l *Leader) replace(q *Question, a *Answer, number uint64, finished []comma
 	}
 	l.transition = number
 	l.graph, l.progress, l.reasons = a.Decision.Graph, a.progress, a.reasons
-	l.inFlight, l.fresh = map[command.ActionID]int{}, true
+	l.inFlight, l.fresh, l.relations = map[command.ActionID]int{}, true, relations{}
 	l.recheckAt = time.Time{}
 	if at := a.Decision.Graph.RecheckBy; at != 0 {
 		l.recheckAt = time.Unix(at, 0)
@@ -618,7 +619,7 @@ func (l *Leader) pass(d *command.Dispatch, p *transition.Progress, number uint64
 			d.Internal = append(d.Internal, command.InternalAction{Task: a.Task, Resource: a.Resource.ID, Node: a.Node})
 			return transition.Done
 		}
-		if undone && buildsUp(a) {
+		if undone != nil && buildsUp(a) && (a.Router != "" || undone[l.family(a.Resource.ID)]) {
 			return transition.Deferred
 		}
 		pending, ok := l.pending(a)
@@ -650,13 +651,30 @@ func (l *Leader) pass(d *command.Dispatch, p *transition.Progress, number uint64
 	}
 }
 
-// undone reports whether a stop or demotion is under way that the present decision does not want. The decision was made as if
-// the resource went on, since it still ran, and its end leads to a new one; until then nothing may rely on it.
-func (l *Leader) undone() bool {
-	return slices.ContainsFunc(l.state.Pending, func(p command.Pending) bool {
-		_, wanted := l.inFlight[p.ID]
-		return (p.Task == "stop" || p.Task == "demote") && !wanted
-	})
+// undone are the families of resources of which one is being stopped or demoted though the present decision does not want it; nil =
+// none. The decision was made as if that resource went on, since it still ran, and the end of the stop leads to a new one;
+// until then nothing related may rely on it. What is not related goes on: a slow stop must not delay its recovery.
+func (l *Leader) undone() map[string]bool {
+	var families map[string]bool
+	for i := range l.state.Pending {
+		p := &l.state.Pending[i]
+		if _, wanted := l.inFlight[p.ID]; wanted || p.Task != "stop" && p.Task != "demote" {
+			continue
+		}
+		if families == nil {
+			families = map[string]bool{}
+		}
+		families[l.family(p.Resource)] = true
+	}
+	return families
+}
+
+// family is the name for all that is related to a resource; see relations.
+func (l *Leader) family(resource string) string {
+	if l.relations.joined == nil {
+		l.relations = relate(&l.state.Document.Config)
+	}
+	return l.relations.family(resource)
 }
 
 // buildsUp reports whether an action may rely on what runs elsewhere: all but stops, demotions and probes do.

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -151,6 +152,24 @@ func (b *bench) change() {
 	b.apply(&command.Entry{Kind: command.KindAttributes, Attributes: []command.Attribute{{Node: "n1", Name: "x", Value: fmt.Sprint(b.s.Index)}}})
 }
 
+// order configures two resources and an order of them.
+func (b *bench) order(first, then string) {
+	b.t.Helper()
+	var changes []cib.Change
+	for _, id := range []string{first, then} {
+		if !slices.ContainsFunc(b.s.Document.Config.Resources, func(r *cib.Resource) bool { return r.ID == id }) {
+			changes = append(changes, cib.Change{Kind: cib.KindResource, ID: id,
+				Object: &cib.Object{Resource: &cib.Resource{ID: id, Kind: cib.Primitive, Class: "ocf", Provider: "t", Type: "t"}}})
+		}
+	}
+	id := first + "-" + then
+	changes = append(changes, cib.Change{Kind: cib.KindConstraint, ID: id,
+		Object: &cib.Object{Constraint: &cib.Constraint{ID: id, Kind: cib.Order, First: first, Then: then}}})
+	if out := b.apply(&command.Entry{Kind: command.KindConfig, Config: &command.Config{Force: true, Changes: changes}}); out.Err != nil {
+		b.t.Fatal(out.Err)
+	}
+}
+
 func TestLeader_WalksTheTransition(t *testing.T) {
 	b := newBench(t, "n1", "n2")
 	b.graph = graph(op(1, "a_start_0 n1"), op(2, "b_start_0 n2", 0), op(3, "c_start_0 n2"))
@@ -206,12 +225,16 @@ func TestLeader_UnaskedResultAmongOthers(t *testing.T) {
 // stop, and for the decision that follows from that.
 func TestLeader_StopThatIsNotWanted(t *testing.T) {
 	b := newBench(t, "n1", "n2")
+	b.order("ip", "fs")
+	b.order("fs", "web")
 	b.graph = graph(op(1, "ip_stop_0 n1"))
 	b.expect("stop", b.settle(), "ip_stop_0 n1")
-	b.graph = graph(op(1, "web_start_0 n1"), op(2, "b_stop_0 n2"))
+	b.graph = graph(op(1, "web_start_0 n1"), op(2, "b_stop_0 n2"), op(3, "b_start_0 n1", 1))
 	b.change()
 	b.expect("while it stops", b.settle(), "b_stop_0 n2")
-	b.graph = graph(op(1, "ip_start_0 n1"), op(2, "web_start_0 n1", 0), op(3, "b_stop_0 n2"))
+	b.finish("b_stop_0", 0)
+	b.expect("what is not related", b.settle(), "b_start_0 n1")
+	b.graph = graph(op(1, "ip_start_0 n1"), op(2, "web_start_0 n1", 0))
 	b.finish("ip_stop_0", 0)
 	b.expect("when it has stopped", b.settle(), "ip_start_0 n1")
 }
