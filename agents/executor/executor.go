@@ -20,6 +20,8 @@
 //     code, status, reason or digest differ from the last that was reported.
 //   - Start, stop, migrate_to and migrate_from end the recurring monitors of their resource, because
 //     operation history counts them as gone (spec/02-state.md section 9.9).
+//   - A run by hand (Hand), which no decision asked for, begins at once or not at all, and is the one operation of its resource
+//     while it goes on. It ends the recurring monitors of the resource, unless it only looks, since they go by what was before.
 //   - After a restart of the process runs that still go on are adopted: their resource is busy until they
 //     finish, and their results are reported as those of the actions that started them (without digest,
 //     which the runner does not know). Nothing runs before Adopt was called, since until then it is not
@@ -154,11 +156,12 @@ type Output struct {
 	Start   []agents.Request // with their ids
 	Results []Result
 	Refused []Refusal
+	ByHand  []agents.Result // of Hand
 }
 
 // Empty reports whether there is nothing to do.
 func (o Output) Empty() bool {
-	return len(o.Cancel) == 0 && len(o.Start) == 0 && len(o.Results) == 0 && len(o.Refused) == 0
+	return len(o.Cancel) == 0 && len(o.Start) == 0 && len(o.Results) == 0 && len(o.Refused) == 0 && len(o.ByHand) == 0
 }
 
 const never = identity.Instant(math.MaxInt64)
@@ -207,6 +210,7 @@ type job struct {
 	queued   identity.Instant
 	after    identity.Instant // not before this
 
+	hand    bool // result goes to who asked by hand
 	action  bool // result goes to key
 	key     Key
 	monitor *monitor // nil for one-shot actions, and for monitors that were ended while they ran
@@ -318,10 +322,34 @@ func (c *Core) Do(now identity.Instant, s Start) {
 	}
 	c.actions = append(c.actions, j)
 	c.queued[j.resource]++
-	if b := c.busy[j.resource]; b != nil && !b.action {
+	if b := c.busy[j.resource]; b != nil && !b.action && !b.hand {
 		b.preempt = min(b.preempt, later(max(now, j.after), PreemptDelay))
 	}
 	c.schedule(now)
+}
+
+// ErrBusy refuses a run by hand that cannot begin now. It may be tried again.
+var ErrBusy = errors.New("the resource, or the node, is busy with other operations")
+
+// Hand starts a run that no decision asked for, and returns its id. The result comes once in Output.ByHand. changes says that
+// the operation may change what the resource does. A recurring monitor that runs is given PreemptDelay to end, as for an action.
+func (c *Core) Hand(now identity.Instant, req agents.Request, changes bool) (string, error) {
+	req.ID = "x" // the real one is given below
+	if err := req.Validate(); err != nil {
+		return "", err
+	}
+	if b := c.busy[req.Resource]; b != nil && !b.action && !b.hand {
+		b.preempt = min(b.preempt, later(now, PreemptDelay))
+	}
+	if !c.adopted || c.busy[req.Resource] != nil || c.queued[req.Resource] > 0 || c.countRunning() >= c.cfg.MaxParallel {
+		return "", ErrBusy
+	}
+	if changes {
+		c.endMonitors(func(m *monitor) bool { return m.key.resource == req.Resource }, "ended by "+string(req.Operation)+" by hand")
+	}
+	j := &job{resource: req.Resource, request: req, hand: true, queued: now, preempt: never}
+	c.start(now, j)
+	return j.id, nil
 }
 
 func endsMonitors(op agents.Operation) bool {
@@ -530,6 +558,7 @@ func (c *Core) Adopt(now identity.Instant, runs []Running) {
 		}
 		j := &job{id: r.ID, resource: r.Resource, queued: now, preempt: never,
 			request: agents.Request{ID: r.ID, Resource: r.Resource, Operation: r.Operation, Interval: r.Interval, Timeout: r.Timeout}}
+		j.hand = strings.HasPrefix(r.ID, "h.") // so that it is left to end; who asked for it is gone
 		key, call, action := parseID(r.ID)
 		if action {
 			if _, done := c.finished[key]; done || c.active[key] {
@@ -550,16 +579,20 @@ func (c *Core) Adopt(now identity.Instant, runs []Running) {
 	c.schedule(now)
 }
 
-// runID gives a run its name. It is unique among all runs that the runner may know, and tells after a restart
+// runID gives a run its name: a is an action, m a recurring monitor, h a run by hand. It is unique among all runs that the runner may know, and tells after a restart
 // which action it belongs to.
 func (c *Core) runID(j *job) string {
 	if j.action {
 		return fmt.Sprintf("a.%d.%d.%d.%d.%d", j.key.Term, j.key.Transition, j.key.Action, j.call, uint64(c.cfg.Incarnation))
 	}
-	return fmt.Sprintf("m.%d.%d", c.call, uint64(c.cfg.Incarnation))
+	kind := "m"
+	if j.hand {
+		kind = "h"
+	}
+	return fmt.Sprintf("%s.%d.%d", kind, c.call, uint64(c.cfg.Incarnation))
 }
 
-// parseID is the reverse of runID; action is false for runs of recurring monitors and foreign ids.
+// parseID is the reverse of runID; action is false for runs of recurring monitors and by hand, and for foreign ids.
 func parseID(id string) (key Key, call int64, action bool) {
 	parts := strings.Split(id, ".")
 	var n [5]uint64
@@ -607,6 +640,8 @@ func (c *Core) RunFinished(now identity.Instant, res agents.Result) {
 		c.monitorResult(now, m, j, res)
 	case j.action:
 		c.finish(j, res)
+	case j.hand:
+		c.out.ByHand = append(c.out.ByHand, res)
 	}
 	c.schedule(now)
 }
@@ -709,6 +744,8 @@ func (c *Core) giveUp(now identity.Instant, j *job) {
 		c.monitorResult(now, m, j, res)
 	} else if j.action {
 		c.finish(j, res)
+	} else if j.hand {
+		c.out.ByHand = append(c.out.ByHand, res)
 	}
 }
 
@@ -840,7 +877,7 @@ func (c *Core) Ready() Output {
 
 // HasReady reports whether Ready has something to give.
 func (c *Core) HasReady() bool {
-	return len(c.out.Start)+len(c.out.Cancel)+len(c.out.Results)+len(c.out.Refused) > 0
+	return !c.out.Empty()
 }
 
 // Busy reports whether an action waits or runs.

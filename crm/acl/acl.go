@@ -31,6 +31,7 @@ const (
 	ClusterFeature Verb = "cluster:feature" // raise the feature level
 	ClusterInit    Verb = "cluster:init"    // make or join a cluster on a node that has none
 	AgentRead      Verb = "agent:read"      // metadata and lists of agents
+	AgentRun       Verb = "agent:run"       // run an operation of a resource by hand
 	AuditRead      Verb = "audit:read"
 )
 
@@ -56,6 +57,7 @@ var Verbs = []struct {
 	{ClusterFeature, "raise the feature level", false},
 	{ClusterInit, "make or join a cluster", false},
 	{AgentRead, "read agents' metadata", true},
+	{AgentRun, "run an agent by hand", false},
 	{AuditRead, "read the audit log", false},
 }
 

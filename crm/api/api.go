@@ -48,6 +48,7 @@ const (
 	PathInput    = "/v1/decisions/input"
 	PathEvents   = "/v1/events"
 	PathRevision = "/v1/revision"
+	PathRun      = "/v1/run"
 )
 
 // Endpoints is the whole protocol. The server refuses to start when one of them has no handler.
@@ -63,6 +64,7 @@ var Endpoints = []Endpoint{
 	{"POST", PathJoin, acl.ClusterInit, "join a cluster with a token"},
 	{"GET", PathMetadata, acl.AgentRead, "metadata of an agent, ?agent=class:provider:type"},
 	{"GET", PathAgents, acl.AgentRead, "agents of a class, ?class="},
+	{"POST", PathRun, acl.AgentRun, "run one operation of a resource by hand on a node, while the cluster leaves the resource alone"},
 	{"GET", PathRevision, acl.ConfigRead, "the configuration as it was after a change, ?index="},
 	{"GET", PathDecision, acl.ConfigRead, "decisions of this node as leader, newest first; ?most=NUMBER of them"},
 	{"GET", PathEvents, acl.ConfigRead, "what happens, as server-sent events; ?after=INDEX (or Last-Event-ID) resumes, ?kind= ?node= ?resource= choose"},
@@ -152,6 +154,34 @@ type JoinRequest struct {
 	Node    string `json:"node"`
 	Links   []Link `json:"links"`
 	Witness bool   `json:"witness,omitempty"`
+}
+
+// MaxEdited is the largest edited configuration of a RunRequest in bytes: it travels to another member in one message.
+const MaxEdited = 3 << 20
+
+// RunRequest asks for one operation of a resource by hand.
+type RunRequest struct {
+	Resource  string `json:"resource" cbor:"1,keyasint"`       // a primitive, or one instance of it
+	Operation string `json:"operation" cbor:"2,keyasint"`      // start, stop, monitor, ...
+	Node      string `json:"node,omitempty" cbor:"3,keyasint"` // where; "" = this node
+	// Edited is a configuration that is not committed, as XML: the resource is run as it says. nil = that of the cluster.
+	Edited []byte `json:"edited,omitempty" cbor:"4,keyasint,omitempty"`
+}
+
+// RunReply is what came of a RunRequest. That the operation failed is no error of the request.
+type RunReply struct {
+	Node      string        `json:"node" cbor:"1,keyasint"`
+	RC        int           `json:"rc" cbor:"2,keyasint"`                  // exit code of the agent
+	Status    string        `json:"status" cbor:"3,keyasint"`              // complete, timed out, ...
+	Code      string        `json:"code" cbor:"4,keyasint"`                // the exit code in words
+	Reason    string        `json:"reason,omitempty" cbor:"5,keyasint"`    // why, one line
+	Output    string        `json:"output,omitempty" cbor:"6,keyasint"`    // the end of what the agent wrote
+	Truncated bool          `json:"truncated,omitempty" cbor:"7,keyasint"` // it wrote more
+	Took      time.Duration `json:"took" cbor:"8,keyasint"`
+	// Complete says that the agent ran and ended by itself, so that RC is its own.
+	Complete bool `json:"complete" cbor:"9,keyasint"`
+	// Warning says that the cluster could not be told to look at the resource again.
+	Warning string `json:"warning,omitempty" cbor:"10,keyasint,omitempty"`
 }
 
 // Link is an address on a named link.

@@ -29,6 +29,8 @@ const (
 	noticeHave         noticeKind = 3 // the sender has the CA key on its disk
 	noticeRenew        noticeKind = 4 // the sender asks for new certificates for its key
 	noticeCertificates noticeKind = 5 // Server, Client: the new certificates
+	noticeRun          noticeKind = 6 // a handNotice: the receiver is asked to run an operation by hand
+	noticeRan          noticeKind = 7 // a handNotice: what came of it
 )
 
 // notice is a message between two members about clocks, keys and certificates. It goes over a stream, so the

@@ -321,6 +321,13 @@ func (p *process) backend() server.Backend {
 			}
 			return b.Recover(ctx, r, actor)
 		},
+		Run: func(ctx context.Context, r api.RunRequest, actor string) (api.RunReply, error) {
+			b, err := with()
+			if err != nil {
+				return api.RunReply{}, err
+			}
+			return b.Run(ctx, r, actor)
+		},
 		Init: func(ctx context.Context, r api.InitRequest) error {
 			return p.found(ctx, "cluster-made", map[string]any{"name": r.Node, "cluster": r.Cluster}, func() error { return initCluster(p.paths, r, time.Now()) })
 		},

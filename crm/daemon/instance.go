@@ -46,6 +46,7 @@ type instance struct {
 	authority *authority
 	rounds    chan struct{} // asks for a round of the authority
 
+	hands     *hands
 	decisions *decisions
 	events    *events
 
@@ -113,6 +114,8 @@ func openInstance(p Paths, cfg *Config, log hclog.Logger, client *runner.Client,
 		return nil, err
 	}
 	d.loop.net = d.net
+	d.hands = newHands(d)
+	d.loop.byHand = d.hands.finished
 	if d.authority, err = newAuthority(d.id, d.keys, d.log); err != nil {
 		return nil, err
 	}
@@ -347,6 +350,7 @@ func (d *instance) backend() server.Backend {
 			}
 		},
 		Recover: d.recover,
+		Run:     d.hands.run,
 		Init:    func(context.Context, api.InitRequest) error { return alreadyMember(d.name) },
 		Join:    func(context.Context, api.JoinRequest) error { return alreadyMember(d.name) },
 		Metadata: func(ctx context.Context, agent string) ([]byte, error) {

@@ -59,6 +59,7 @@ type loop struct {
 	quit        chan struct{} // closed when the loop has ended
 	failed      chan error    // has room for the one error that ends the loop
 
+	byHand     func(agents.Result) // takes the result of an operation by hand; must not block
 	onDecision func(controller.DecisionRecord)
 	decide     func(policy.Input) (*policy.Decision, error) // the policy; nil = policy.Decide
 
@@ -269,6 +270,9 @@ func (l *loop) output(ctx context.Context, group *sync.WaitGroup, saves chan<- r
 		}
 		if out.StateChanged && l.removed() {
 			return errRemoved
+		}
+		for _, r := range out.ByHand {
+			l.byHand(r)
 		}
 		for _, d := range out.Decisions {
 			if l.onDecision != nil {

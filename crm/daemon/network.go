@@ -367,6 +367,7 @@ func (n *network) event(e stream.Event) {
 			delete(n.up, e.Node)
 			delete(n.alarms, e.Node)
 			n.mu.Unlock()
+			d.hands.lost(e.Node)
 		}
 		d.log.Debug("stream is down", "peer", int(e.Node), "link", int(e.Link), "error", e.Err)
 		d.loop.post(func() {
@@ -379,7 +380,11 @@ func (n *network) event(e stream.Event) {
 		})
 	case stream.Message:
 		if e.Class == transport.ClassClient {
-			d.authority.take(e.Node, e.Payload, time.Now())
+			if handMessage(e.Payload) {
+				d.hands.take(n.ctx, e.Node, e.Payload)
+			} else {
+				d.authority.take(e.Node, e.Payload, time.Now())
+			}
 			return
 		}
 		m := &raftpb.Message{}

@@ -84,6 +84,7 @@ type Output struct {
 	Cancel []string
 	Ack    []string // runs whose results are recorded, or of no use to anybody: the runner may forget them
 
+	ByHand    []agents.Result // of RunByHand
 	Replies   []Reply
 	Decisions []controller.DecisionRecord
 	Notes     []Note
@@ -413,7 +414,7 @@ func (n *Node) Ready() Output {
 // HasReady reports whether Ready has something to give.
 func (n *Node) HasReady() bool {
 	return n.con.rep.HasReady() || n.exec.HasReady() || n.out.Err != nil || len(n.out.Start)+len(n.out.Cancel)+len(n.out.Replies)+
-		len(n.out.Decisions)+len(n.out.Notes)+len(n.out.Heartbeats)+len(n.out.Ack)+len(n.taken) > 0 || n.out.Save != nil || n.out.Question != nil || n.out.Left ||
+		len(n.out.Decisions)+len(n.out.ByHand)+len(n.out.Notes)+len(n.out.Heartbeats)+len(n.out.Ack)+len(n.taken) > 0 || n.out.Save != nil || n.out.Question != nil || n.out.Left ||
 		n.mem.hasOutput()
 }
 
@@ -803,6 +804,7 @@ func (n *Node) executorOutput() {
 	o := n.exec.Ready()
 	n.out.Cancel = append(n.out.Cancel, o.Cancel...)
 	n.out.Start = append(n.out.Start, o.Start...)
+	n.out.ByHand = append(n.out.ByHand, o.ByHand...)
 	for _, r := range o.Refused {
 		id, ok := n.runs[r.Key]
 		delete(n.runs, r.Key)

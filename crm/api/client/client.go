@@ -212,6 +212,12 @@ func (c *Client) Recover(ctx context.Context, r api.RecoverRequest) (*api.Recove
 	return &reply, c.do(ctx, "POST", api.PathRecover, r, &reply)
 }
 
+// Run runs one operation of a resource by hand. It returns when the operation has ended.
+func (c *Client) Run(ctx context.Context, r api.RunRequest) (*api.RunReply, error) {
+	reply := new(api.RunReply)
+	return reply, c.do(ctx, "POST", api.PathRun, r, reply)
+}
+
 // Init makes a new cluster with the node.
 func (c *Client) Init(ctx context.Context, r api.InitRequest) error {
 	return c.do(ctx, "POST", api.PathInit, r, nil)

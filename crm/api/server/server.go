@@ -59,11 +59,13 @@ type Backend struct {
 	// Propose returns once the entry was applied on this node.
 	Propose func(ctx context.Context, e *command.Entry) (index uint64, out command.Outcome, err error)
 	// CIB returns the document as Pacemaker's XML.
-	CIB      func(ctx context.Context, linear bool) ([]byte, error)
-	Local    func() api.Local
-	Token    func(ctx context.Context, r api.TokenRequest, actor string) (api.TokenReply, error)
-	Stop     func(ctx context.Context) error
-	Recover  func(ctx context.Context, r api.RecoverRequest, actor string) (api.RecoverReply, error)
+	CIB     func(ctx context.Context, linear bool) ([]byte, error)
+	Local   func() api.Local
+	Token   func(ctx context.Context, r api.TokenRequest, actor string) (api.TokenReply, error)
+	Stop    func(ctx context.Context) error
+	Recover func(ctx context.Context, r api.RecoverRequest, actor string) (api.RecoverReply, error)
+	// Run runs an operation by hand and returns when it has ended, or why it was not run.
+	Run      func(ctx context.Context, r api.RunRequest, actor string) (api.RunReply, error)
 	Init     func(ctx context.Context, r api.InitRequest) error
 	Join     func(ctx context.Context, r api.JoinRequest) error
 	Metadata func(ctx context.Context, agent string) ([]byte, error)
@@ -104,7 +106,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, mux: http.NewServeMux()}
 	handlers := map[string]handler{
 		api.PathState: s.state, api.PathCIB: s.cib, api.PathLocal: s.local, api.PathPropose: s.propose,
-		api.PathToken: s.token, api.PathStop: s.stop, api.PathRecover: s.recover, api.PathInit: s.init, api.PathJoin: s.join,
+		api.PathToken: s.token, api.PathStop: s.stop, api.PathRecover: s.recover, api.PathRun: s.run, api.PathInit: s.init, api.PathJoin: s.join,
 		api.PathMetadata: s.metadata, api.PathAgents: s.agents, api.PathDecision: s.decisions, api.PathInput: s.input, api.PathEvents: s.events, api.PathRevision: s.revision,
 	}
 	for _, e := range api.Endpoints {
@@ -452,6 +454,18 @@ func (s *Server) recover(w http.ResponseWriter, r *http.Request, id acl.Identity
 		return err
 	}
 	reply, err := s.cfg.Backend.Recover(r.Context(), req, id.String())
+	if err != nil {
+		return err
+	}
+	return write(w, r, reply)
+}
+
+func (s *Server) run(w http.ResponseWriter, r *http.Request, id acl.Identity) error {
+	var req api.RunRequest
+	if err := read(r, &req); err != nil {
+		return err
+	}
+	reply, err := s.cfg.Backend.Run(r.Context(), req, id.String())
 	if err != nil {
 		return err
 	}

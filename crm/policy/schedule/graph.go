@@ -396,3 +396,10 @@ func (g *grapher) sort(list []transition.Input) {
 		slices.SortFunc(list, compare)
 	}
 }
+
+// Describe returns an action as a graph would have it, with everything that its executor needs. Whether it can be carried out
+// is not asked.
+func Describe(c *model.Cluster, a *model.Action) *transition.Action {
+	w := attributes{c: c}
+	return &transition.Action{Number: a.Number, Operation: w.full(a), Place: w.place(a)}
+}
