@@ -126,7 +126,7 @@ func configureLevel() *level {
 		{name: "template", help: "common set-ups with values to fill in", level: templateLevel},
 		{name: "assist", help: "make a template of resources, or loosely keep them together", level: assistLevel},
 		{name: "history", help: "what happened", level: historyLevel},
-		elsewhere("rsctest", "resources are not tried out on the nodes before they are configured", "configure it with meta target-role=Stopped, look at \"crm resource status\" for the probes, then \"crm resource start\" it"),
+		rsctestRow(),
 		{name: "cib", help: "shadows, copies of the configuration to work on", level: cibLevel},
 	}...)
 	return l

@@ -31,6 +31,7 @@ type cluster struct {
 	state   *command.State
 	local   api.Local
 	stopped bool
+	run     func(api.RunRequest) (api.RunReply, error) // of an operation by hand
 }
 
 func newCluster(t *testing.T) *cluster {
@@ -52,6 +53,7 @@ func newCluster(t *testing.T) *cluster {
 			return api.TokenReply{Token: "TOKEN-" + r.Node}, nil
 		},
 		Stop:     func(context.Context) error { c.mu.Lock(); defer c.mu.Unlock(); c.stopped = true; return nil },
+		Run:      func(_ context.Context, r api.RunRequest, _ string) (api.RunReply, error) { return c.run(r) },
 		Metadata: func(context.Context, string) ([]byte, error) { return nil, fmt.Errorf("no such agent here") },
 		Agents:   func(context.Context, string) ([]string, error) { return []string{"ocf:test:Dummy"}, nil },
 		Decisions: func(_ context.Context, most int) ([]api.Decision, error) {

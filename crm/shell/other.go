@@ -15,7 +15,7 @@ func maintenanceLevel() *level {
 	return &level{name: "maintenance", help: "Stop managing the whole cluster for a while.", commands: []*row{
 		{name: "on", help: "leave all resources as they are, unwatched", run: (*Shell).cmdMaintenanceMode},
 		{name: "off", help: "manage resources again", run: (*Shell).cmdMaintenanceMode},
-		elsewhere("action", "agents are run by the cluster alone", "\"crm resource refresh RESOURCE\" looks at it again, \"crm resource trace RESOURCE\" has the agent write down what it does"),
+		maintenanceAction(),
 	}}
 }
 
