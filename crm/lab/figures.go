@@ -65,6 +65,7 @@ func failovers(r *report, b *bench) {
 	r.take(b, r.add("the same for the leader", "s", 2.2, 0.5), r.cfg.Times, func(int) (float64, error) { return b.down(true, false) })
 	r.take(b, r.add("node cut off, to its resource active elsewhere", "s", 1.9, 0.35), r.cfg.Times, func(int) (float64, error) { return b.down(false, true) })
 	died := r.add("resource died at moments spread over its 1 s monitor interval, to active again", "s", 0.6, 0)
+	died.most = 1.1
 	seen := r.add("failed monitor, to active again", "s", 0.05, 0)
 	r.take(b, died, r.cfg.Times, func(i int) (float64, error) {
 		time.Sleep(time.Duration(i) * time.Second / time.Duration(r.cfg.Times))
@@ -154,23 +155,28 @@ func writes(r *report, b *bench) {
 			return value(l), nil
 		})
 	}
-	var costs []*figure
-	take("acknowledged configuration writes, 16 clients", "1/s", 2000, 16, b.apiWrite, rate, func(l load) {
-		if costs == nil {
-			for _, of := range []string{"all processes", "leading node process", "other node processes together", "runners together", "clients, and the switch between the machines"} {
-				costs = append(costs, r.add("processor time of one of these writes: "+of, "ms", 0, 0))
+	// costs adds what a write costs, by kind of process, and prints it when the figure is complete.
+	costs := func(name, unit string, limit float64, one func(m *machine, key, value string) error, kinds ...string) {
+		var list []*figure
+		take(name, unit, limit, 16, one, rate, func(l load) {
+			if list == nil {
+				for _, of := range kinds {
+					list = append(list, r.add("processor time of one of these writes: "+of, "ms", 0, 0))
+				}
 			}
+			for i, d := range []time.Duration{l.spent.all(), l.spent.leader, l.spent.followers, l.spent.runners, l.spent.lab, l.spent.commands}[:len(list)] {
+				list[i].values = append(list[i].values, d.Seconds()*1000/float64(l.count))
+			}
+		})
+		for _, f := range list {
+			fmt.Fprintln(r.cfg.Out, f.row(r.cfg.Profile))
 		}
-		for i, d := range []time.Duration{l.spent.all(), l.spent.leader, l.spent.followers, l.spent.runners, l.spent.lab} {
-			costs[i].values = append(costs[i].values, d.Seconds()*1000/float64(l.count))
-		}
-	})
-	for _, f := range costs {
-		fmt.Fprintln(r.cfg.Out, f.row(r.cfg.Profile))
 	}
+	kinds := []string{"all processes", "leading node process", "other node processes together", "runners together", "clients, and the switch between the machines", "processes of the shell"}
 	none := func(load) {}
+	costs("acknowledged configuration writes, 16 clients", "1/s", 2000, b.apiWrite, kinds[:5]...)
 	take("configuration write of one client, p50", "ms", 5, 1, b.apiWrite, p50, none)
-	take("the same by a shell command each, 16 at a time", "1/s", 200, 16, b.shellWrite, rate, none)
+	costs("the same by a shell command each, 16 at a time", "1/s", 200, b.shellWrite, kinds...)
 	take("the same by one shell command after the other, p50", "ms", 10, 1, b.shellWrite, p50, none)
 }
 
