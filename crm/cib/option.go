@@ -2,6 +2,7 @@ package cib
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -133,15 +134,8 @@ func newTable(list []Option) table {
 	return t
 }
 
-// names returns the present names, sorted.
-func (t table) names() []string {
-	out := make([]string, len(t.list))
-	for i := range t.list {
-		out[i] = t.list[i].Name
-	}
-	slices.Sort(out)
-	return out
-}
+// names returns the present and the older names, sorted: a slip in an older name is a slip, too.
+func (t table) names() []string { return slices.Sorted(maps.Keys(t.byName)) }
 
 // PropertyOption returns the cluster property of that name or older name; nil = none.
 func PropertyOption(name string) *Option { return propertyTable.byName[name] }

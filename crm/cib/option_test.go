@@ -106,7 +106,7 @@ func TestNearest(t *testing.T) {
 	names := propertyTable.names()
 	for name, want := range map[string]string{
 		"fencing-enable": "fencing-enabled", "no_quorum_policy": "no-quorum-policy", "maintenence-mode": "maintenance-mode",
-		"Batch-Limit": "batch-limit", "bacth-limit": "batch-limit", "something-else-entirely": "", "": "",
+		"Batch-Limit": "batch-limit", "bacth-limit": "batch-limit", "stonith-enabeld": "stonith-enabled", "something-else-entirely": "", "": "",
 		strings.Repeat("x", 1000): "",
 	} {
 		if got := Nearest(name, names); got != want {

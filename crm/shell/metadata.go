@@ -41,6 +41,9 @@ func (s *Shell) metadata(ctx context.Context, name string) (*agents.Metadata, er
 		return r.meta, r.err
 	}
 	meta, err := s.fetchMetadata(ctx, name)
+	if errors.Is(err, verify.ErrNoAgent) {
+		err = &verify.NoAgentError{Near: s.nearestAgent(ctx, name)}
+	}
 	s.agents[name] = metadataResult{meta, err}
 	return meta, err
 }
@@ -123,12 +126,34 @@ func (s *Shell) metadataText(ctx context.Context, name string) ([]byte, error) {
 func (s *Shell) noAgent(ctx context.Context, name string) error {
 	class, _, _ := strings.Cut(name, ":")
 	text := "there is no agent " + name + ";"
-	if list, err := s.listAgents(ctx, class); err == nil {
-		if near := cib.Nearest(name, list); near != "" {
-			text += fmt.Sprintf(" did you mean %q?", near)
-		}
+	if near := s.nearestAgent(ctx, name); near != "" {
+		text += fmt.Sprintf(" did you mean %q?", near)
 	}
 	return fmt.Errorf("%s \"crm ra list %s\" lists those of this node", text, class)
+}
+
+// nearestAgent returns the agent whose type is most like that of name, of the same provider if there is one; "" = none.
+func (s *Shell) nearestAgent(ctx context.Context, name string) string {
+	class, _, _ := strings.Cut(name, ":")
+	list, err := s.listAgents(ctx, class)
+	if err != nil {
+		return ""
+	}
+	end := strings.LastIndex(name, ":") + 1
+	for _, prefix := range []string{name[:end], class + ":"} {
+		var types []string
+		full := make(map[string]string)
+		for _, a := range list {
+			if strings.HasPrefix(a, prefix) {
+				t := a[strings.LastIndex(a, ":")+1:]
+				types, full[t] = append(types, t), a
+			}
+		}
+		if near := cib.Nearest(name[end:], types); near != "" {
+			return full[near]
+		}
+	}
+	return ""
 }
 
 // presence looks for a file in a folder, or one of others: agents of these classes do not describe themselves.

@@ -3,6 +3,7 @@ package verify
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/quorate/quorate/agents"
@@ -86,7 +87,12 @@ func (k *agentChecker) resource(r *cib.Resource) {
 	k.private(r, a.meta)
 	switch {
 	case errors.Is(a.err, ErrNoAgent):
-		k.add(cib.Error, r.Pos, r, "\"crm ra list ocf\" lists those of this node", "there is no agent %s", agent)
+		class, _, _ := strings.Cut(agent, ":")
+		hint := fmt.Sprintf("\"crm ra list %s\" lists those of this node", class)
+		if other := new(NoAgentError); errors.As(a.err, &other) && other.Near != "" {
+			hint = fmt.Sprintf("did you mean %s? %s", other.Near, hint)
+		}
+		k.add(cib.Error, r.Pos, r, hint, "there is no agent %s", agent)
 	case a.err != nil && !errors.Is(a.err, ErrNoMetadata):
 		k.add(cib.Warning, r.Pos, r, "", "the parameters are not checked: %v", a.err)
 	}
@@ -94,6 +100,7 @@ func (k *agentChecker) resource(r *cib.Resource) {
 		return
 	}
 	k.parameters(r, pattern, a.meta, agent)
+	k.operations(r, a.meta, agent)
 	k.timeouts(r, a.meta)
 	k.unique(r, a.meta, agent)
 }
@@ -165,6 +172,24 @@ func (k *agentChecker) parameters(r, pattern *cib.Resource, meta *agents.Metadat
 // supplied names parameters that the cluster gives fence agents itself.
 func supplied(class, name string) bool {
 	return class == "stonith" && (name == "action" || name == "plug" || name == "port" || name == "nodename")
+}
+
+// commonOperations are those that the cluster asks agents for; many agents name only the ones that they have timeouts for.
+var commonOperations = []string{"demote", "meta-data", "migrate_from", "migrate_to", "monitor", "notify", "promote", "reload", "reload-agent", "start", "status", "stop", "validate-all"}
+
+// operations names operations that neither the cluster nor the agent knows: they are slips, and never run.
+func (k *agentChecker) operations(r *cib.Resource, meta *agents.Metadata, agent string) {
+	for i := range r.Operations.List {
+		o := &r.Operations.List[i]
+		if o.Name == "" || slices.Contains(commonOperations, o.Name) || slices.ContainsFunc(meta.Actions, func(a agents.ActionInfo) bool { return a.Name == o.Name }) {
+			continue
+		}
+		hint := ""
+		if near := cib.Nearest(o.Name, commonOperations); near != "" {
+			hint = fmt.Sprintf("did you mean %q?", near)
+		}
+		k.add(cib.Warning, o.Pos, r, hint, "agent %s has no operation %q", agent, o.Name)
+	}
 }
 
 // timeouts names timeouts shorter than what the agent advises.

@@ -22,6 +22,16 @@ var (
 	ErrNoMetadata = errors.New("no metadata")
 )
 
+// NoAgentError is an ErrNoAgent that knows which agent may have been meant.
+type NoAgentError struct {
+	Near string // the whole name, such as "ocf:heartbeat:Dummy"; "" = none is alike
+}
+
+func (e *NoAgentError) Error() string { return ErrNoAgent.Error() }
+
+// Is makes it an ErrNoAgent.
+func (e *NoAgentError) Is(target error) bool { return target == ErrNoAgent }
+
 // Metadata returns the metadata of an agent such as "ocf:heartbeat:IPaddr2". An error that is ErrNoAgent says that
 // the agent does not exist, ErrNoMetadata that its parameters are not known to anybody; other errors are reported
 // as a warning. It may return nil without an error for an agent of which only the existence is known. It is called

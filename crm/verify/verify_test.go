@@ -40,6 +40,8 @@ func metadata(agent string) (*agents.Metadata, error) {
 		}, nil
 	case "ocf:test:Broken":
 		return nil, errors.New("meta-data ended with 1")
+	case "ocf:test:Knwon":
+		return nil, &NoAgentError{Near: "ocf:test:Known"}
 	case "lsb:x":
 		return nil, ErrNoMetadata
 	}
@@ -57,6 +59,10 @@ func TestProblems(t *testing.T) {
 		{"fine", off + "primitive a ocf:test:Known params ip=1 op start timeout=20s interval=0 op monitor interval=10s timeout=10s", nil},
 		{"no fencing", "primitive a lsb:x", []string{"error: cluster properties: there are resources and no fencing device: none of them would be started; define a device (primitive NAME stonith:AGENT ...), or accept the risk with \"property fencing-enabled=false\""}},
 		{"unknown agent", off + "primitive a ocf:test:None", []string{"error: primitive a: there is no agent ocf:test:None; \"crm ra list ocf\" lists those of this node"}},
+		{"unknown agent with a neighbour", off + "primitive a ocf:test:Knwon", []string{"error: primitive a: there is no agent ocf:test:Knwon; did you mean ocf:test:Known? \"crm ra list ocf\" lists those of this node"}},
+		{"unknown fence agent", off + "primitive a stonith:fence_none", []string{"error: primitive a: there is no agent stonith:fence_none; \"crm ra list stonith\" lists those of this node"}},
+		{"unknown operation", off + "primitive a ocf:test:Known params ip=1 op monitr interval=10s op notify interval=0", []string{"warning: primitive a: agent ocf:test:Known has no operation \"monitr\"; did you mean \"monitor\"?"}},
+		{"older property, misspelt", off + "property stonith-enabeld=true\nprimitive a lsb:x", []string{"warning: cluster properties: unknown property \"stonith-enabeld\" has no effect; did you mean stonith-enabled?"}},
 		{"broken agent", off + "primitive a ocf:test:Broken", []string{"warning: primitive a: the parameters are not checked: meta-data ended with 1"}},
 		{"no metadata", off + "primitive a lsb:x params anything=1", nil},
 		{"unknown parameter", off + "primitive a ocf:test:Known params ip=1 stat=2", []string{"error: primitive a: agent ocf:test:Known has no parameter \"stat\"; did you mean \"state\"?"}},
