@@ -253,7 +253,7 @@ func (s *Shell) cmdPretendLoad(c *call) error {
 		if err != nil {
 			return s.noShadow(name)
 		}
-	} else if c.args[0] == "live" {
+	} else if c.args[0] == liveName {
 		from, err = s.source().Load(c.ctx)
 	} else {
 		from, err = (&editor.File{Path: c.args[0]}).Load(c.ctx)

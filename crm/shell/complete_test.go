@@ -27,8 +27,10 @@ func TestCompletion(t *testing.T) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "Web"), []byte(testAgent), 0o755); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"Web", "website"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(testAgent), 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, test := range []struct{ line, want, not string }{
 		{"crm ", "configure resource status template", ""},
@@ -42,6 +44,9 @@ func TestCompletion(t *testing.T) {
 		{"crm node attribute n1 ", "set show", ""},
 		{"crm configure primitive x ", "ocf: systemd: Web", "d1"},
 		{"crm configure primitive x ocf:heart", "ocf:heartbeat:Web", "lsb:"},
+		{"crm configure primitive x ocf:heartbeat:We", "ocf:heartbeat:Web", "ocf:heartbeat:website"},
+		{"crm configure primitive x ocf:heartbeat:we", "ocf:heartbeat:website", "ocf:heartbeat:Web"},
+		{"crm configure primitive x ocf:heartbeat:WE", "ocf:heartbeat:Web", "ocf:heartbeat:website"},
 		{"crm configure primitive x Web ", "params port= mode= op meta", "set"},
 		{"crm configure primitive x Web params port=1 ", "mode= op", "port="},
 		{"crm configure primitive x Web params mode=", "mode=fast mode=safe", "port="},

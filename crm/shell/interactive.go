@@ -176,16 +176,37 @@ func (s *Shell) complete(ctx context.Context, line string, pos int) (head string
 		sort.Strings(list)
 		return head, list, after
 	}
-	for _, c := range s.candidates(ctx, words) {
-		if strings.HasPrefix(strings.ToLower(c), strings.ToLower(word)) {
-			if !strings.HasSuffix(c, "=") && !strings.HasSuffix(c, ":") {
-				c += " "
-			}
-			list = append(list, c)
+	for _, c := range continuing(s.candidates(ctx, words), word) {
+		if !strings.HasSuffix(c, "=") && !strings.HasSuffix(c, ":") {
+			c += " "
 		}
+		list = append(list, c)
 	}
 	sort.Strings(list)
 	return head, slices.Compact(list), after
+}
+
+// continuing returns the candidates that begin with word as it is typed; if there are none, those that begin so in another
+// letter case. They all spell the typed part alike: the editor replaces the word by what they have in common, which must
+// not be less than what was typed.
+func continuing(candidates []string, word string) []string {
+	begins := func(start string) (out []string) {
+		for _, c := range candidates {
+			if strings.HasPrefix(c, start) {
+				out = append(out, c)
+			}
+		}
+		return out
+	}
+	if out := begins(word); len(out) > 0 {
+		return out
+	}
+	for _, c := range candidates {
+		if len(c) >= len(word) && strings.EqualFold(c[:len(word)], word) {
+			return begins(c[:len(word)])
+		}
+	}
+	return nil
 }
 
 // candidates returns what may follow the words.

@@ -18,6 +18,9 @@ import (
 // A shadow is a copy of the configuration in two files of the user's: NAME.xml, on which every command works while the
 // shadow is in use, and NAME.orig.xml, what it was copied from, so that a commit applies only what was changed in it.
 
+// liveName stands for the cluster's configuration where the name of a shadow is asked for.
+const liveName = "live"
+
 func cibLevel() *level {
 	return &level{name: "cib", help: "Shadows: copies of the configuration on which every command works, until they are committed.", commands: []*row{
 		{name: "new", args: "[NAME] [withstatus] [force] [empty]", example: "cib new test", help: "copy the configuration into a shadow, and use it; without a name it lasts as long as this crm", run: (*Shell).cmdShadowNew},
@@ -56,6 +59,9 @@ func (s *Shell) stateDir() (string, error) {
 func (s *Shell) shadowFile(name string) (file, origin string, err error) {
 	if !cib.ValidName(name) {
 		return "", "", fmt.Errorf("%q cannot be the name of a shadow: letters, digits, dot, dash and underscore", name)
+	}
+	if name == liveName {
+		return "", "", hint(fmt.Errorf("%q is the configuration of the cluster, not a shadow", name), "\"cib use live\" goes back to it; name the shadow otherwise")
 	}
 	dir, err := s.shadowDir()
 	return filepath.Join(dir, name+".xml"), filepath.Join(dir, name+".orig.xml"), err
@@ -245,7 +251,7 @@ func (s *Shell) cmdShadowUse(c *call) error {
 	case 0:
 		return s.useShadow("")
 	case 1:
-		if names[0] == "live" {
+		if names[0] == liveName {
 			return s.useShadow("")
 		}
 		return s.useShadow(names[0])

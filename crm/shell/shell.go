@@ -353,7 +353,7 @@ func (s *Shell) dispatch(ctx context.Context, words []string, text string) error
 			}
 		}
 		rest := words[i+1:]
-		if len(rest) == 1 && (rest[0] == "--help" || rest[0] == "-h") && !c.raw {
+		if len(rest) == 1 && isHelp(rest[0]) && !c.raw {
 			s.printHelp(l, c)
 			s.levels = before
 			return nil

@@ -59,8 +59,11 @@ type level struct {
 
 func (l *level) has(word string) bool {
 	c, err := l.find(word)
-	return err == nil && c != nil
+	return err == nil && c != nil && !isHelp(word)
 }
+
+// isHelp says that a word asks what the command in front of it does.
+func isHelp(word string) bool { return word == "--help" || word == "-h" }
 
 // find looks a word up: a name, an alias, or a prefix that fits only one name. Letter case does not matter.
 func (l *level) find(word string) (*row, error) {
@@ -105,7 +108,7 @@ var navigation []*row
 
 func init() {
 	navigation = []*row{
-		{name: "help", aliases: []string{"?"}, args: "[COMMAND]", help: "explain a command, or list those of this level", example: "help primitive", run: (*Shell).cmdHelp},
+		{name: "help", aliases: []string{"?", "--help", "-h"}, args: "[COMMAND]", help: "explain a command, or list those of this level", example: "help primitive", run: (*Shell).cmdHelp},
 		{name: "up", aliases: []string{"back", "end", ".."}, help: "go to the level above", run: (*Shell).cmdUp, moves: true},
 		{name: "quit", aliases: []string{"bye", "exit"}, help: "leave crm", run: (*Shell).cmdQuit, moves: true},
 		{name: "ls", help: "list the commands of this level", run: (*Shell).cmdLs},
