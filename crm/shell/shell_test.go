@@ -152,6 +152,7 @@ func TestRefused(t *testing.T) {
 		{"load file", "", []string{"configure", "load", "update", "/nonexistent"}, "no such file"},
 		{"batch", "configure\nprimitive x ocf:test:Dummy\nbogus\ncommit\n", nil, "bogus"},
 		{"batch commit", "configure\nlocation x nosuch 1: n1\ncommit\n", nil, "nosuch"},
+		{"shadow live", "", []string{"cib", "new", "live"}, "is the configuration of the cluster, not a shadow"},
 		{"live only", "", []string{"cluster", "status"}, "CIB_file is set"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -261,6 +262,11 @@ func TestLoad(t *testing.T) {
 	saved := filepath.Join(dir, "saved.crm")
 	o.must("configure", "save", saved)
 	whole := o.must("configure", "show")
+	before := o.document()
+	o.must("configure", "load", "update", saved)
+	if changes := cib.Diff(before, o.document()); len(changes) > 0 {
+		t.Errorf("what was saved and is loaded changes %v", changes)
+	}
 	o.must("configure", "load", "replace", statements)
 	if got := o.must("configure", "show"); !strings.Contains(got, "group h x") || strings.Contains(got, "group g a b") || !strings.Contains(got, "node 1: n1") {
 		t.Errorf("replace:\n%s", got)
@@ -332,8 +338,9 @@ END
 	for _, test := range []struct{ args, want string }{
 		{"primitive x ocf:test:Need params ip=1 ipp=2", `no parameter "ipp"; did you mean "ip"?`},
 		{"primitive x ocf:test:Need", "needs the parameter ip"},
-		{"primitive x ocf:test:Nosuch", "there is no agent ocf:test:Nosuch"},
-		{"primitive x ocf:nosuch:Need", "there is no agent ocf:nosuch:Need"},
+		{"primitive x ocf:test:Nosuch", "there is no agent ocf:test:Nosuch; \"crm ra list ocf\""},
+		{"primitive x ocf:test:Nede", "there is no agent ocf:test:Nede; did you mean ocf:test:Need? \"crm ra list ocf\""},
+		{"primitive x ocf:nosuch:Need", "there is no agent ocf:nosuch:Need; did you mean ocf:test:Need?"},
 	} {
 		if code, _, err := o.crm("", append([]string{"configure"}, strings.Fields(test.args)...)...); code != 1 || !strings.Contains(err, test.want) {
 			t.Errorf("%s: exit %d, %s; want %q", test.args, code, err, test.want)
@@ -413,7 +420,7 @@ func TestHelp(t *testing.T) {
 	}
 	walk(root(), 0)
 	o := newOffline(t)
-	for _, args := range [][]string{{"help"}, {"help", "configure"}, {"help", "rules"}, {"configure", "help", "primitive"}, {"resource", "move", "--help"}} {
+	for _, args := range [][]string{{"help"}, {"help", "configure"}, {"help", "rules"}, {"configure", "help", "primitive"}, {"resource", "move", "--help"}, {"resource", "--help"}, {"status", "-h"}} {
 		if out := o.must(args...); len(out) < 40 {
 			t.Errorf("%q printed %q", args, out)
 		}

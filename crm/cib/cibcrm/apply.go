@@ -42,8 +42,12 @@ func (e *Editor) problem(st *Statement, format string, args ...any) error {
 	return err
 }
 
-// Apply brings one statement into the configuration; on an error the configuration is unchanged.
+// Apply brings one statement into the configuration; on an error the configuration is unchanged. An update that repeats
+// what is there changes nothing, ids that the statement leaves out included: what was saved can be loaded again.
 func (e *Editor) Apply(st *Statement, mode Mode) error {
+	if old, comments := e.existing(st); mode == Update && says(st, old, repeats) && slices.Equal(st.Comments, comments) {
+		return nil
+	}
 	switch {
 	case st.Node != nil:
 		return e.applyNode(st, mode)
@@ -88,6 +92,47 @@ func (e *Editor) Apply(st *Statement, mode Mode) error {
 		return e.applyXML(st, mode)
 	}
 	return e.problem(st, "nothing to do")
+}
+
+// existing returns the object that a statement speaks of, if it is there and its parts have ids.
+func (e *Editor) existing(st *Statement) (cib.Object, []string) {
+	switch {
+	case st.Node != nil:
+		if at := slices.IndexFunc(e.Config.Nodes, func(n cib.Node) bool { return n.Name == st.ID }); at >= 0 {
+			n := &e.Config.Nodes[at]
+			return cib.Object{Node: n}, n.Comments
+		}
+	case st.Resource != nil:
+		if r, _, ok := Find(e.Config, st.ID); ok {
+			return cib.Object{Resource: r}, r.Comments
+		}
+	case st.Constraint != nil:
+		if at := slices.IndexFunc(e.Config.Constraints, func(c cib.Constraint) bool { return c.ID == st.ID }); at >= 0 {
+			c := &e.Config.Constraints[at]
+			return cib.Object{Constraint: c}, c.Comments
+		}
+	case st.Set != nil:
+		list := *e.sets(st.Keyword)
+		if at := slices.IndexFunc(list, func(s cib.AttributeSet) bool { return s.ID == st.Set.ID }); at >= 0 {
+			return cib.Object{Set: &list[at]}, list[at].Comments
+		}
+	case st.Role != nil:
+		if at := slices.IndexFunc(e.Config.Roles, func(r cib.ACLRole) bool { return r.ID == st.ID }); at >= 0 {
+			r := &e.Config.Roles[at]
+			return cib.Object{Role: r}, r.Comments
+		}
+	case st.Alert != nil:
+		if at := slices.IndexFunc(e.Config.Alerts, func(a cib.Alert) bool { return a.ID == st.ID }); at >= 0 {
+			a := &e.Config.Alerts[at]
+			return cib.Object{Alert: a}, a.Comments
+		}
+	}
+	return cib.Object{}, nil
+}
+
+// sets returns the list of property sets or defaults that a statement of that keyword speaks of.
+func (e *Editor) sets(keyword string) *[]cib.AttributeSet {
+	return map[string]*[]cib.AttributeSet{"property": &e.Config.Properties, "rsc_defaults": &e.Config.ResourceDefaults, "op_defaults": &e.Config.OpDefaults}[keyword]
 }
 
 // applyList adds or replaces an element of a list of objects.
@@ -445,8 +490,7 @@ func (e *Editor) ruleReference(ref string) string {
 // applySet merges a set of properties or defaults: values of names that are set already are replaced. A set
 // with a rule or score stands for itself and replaces the one of the same id.
 func (e *Editor) applySet(st *Statement) error {
-	list := map[string]*[]cib.AttributeSet{"property": &e.Config.Properties, "rsc_defaults": &e.Config.ResourceDefaults,
-		"op_defaults": &e.Config.OpDefaults}[st.Keyword]
+	list := e.sets(st.Keyword)
 	set := *st.Set
 	set.Comments = st.Comments
 	at := slices.IndexFunc(*list, func(x cib.AttributeSet) bool { return x.ID == set.ID && set.ID != "" })

@@ -926,13 +926,14 @@ func (p *printer) recipient(r *cib.AlertRecipient, braces bool) string {
 // readsBack reports whether the statement gives the object again, ids of its parts aside.
 func (p *printer) readsBack(text, keyword string, o cib.Object) bool {
 	list, errs := Parse(text)
-	if len(errs) > 0 || len(list) != 1 || list[0].Keyword != keyword {
-		return false
-	}
-	st := list[0]
+	return len(errs) == 0 && len(list) == 1 && list[0].Keyword == keyword && says(list[0], o, same)
+}
+
+// says reports whether a statement and an object are the same in the eyes of alike.
+func says(st *Statement, o cib.Object, alike func(said, is any) bool) bool {
 	switch {
 	case o.Node != nil:
-		return st.Node != nil && len(o.Node.Extra) == 0 && same(*st.Node, *o.Node)
+		return st.Node != nil && len(o.Node.Extra) == 0 && alike(*st.Node, *o.Node)
 	case o.Resource != nil:
 		if st.Resource == nil || len(o.Resource.Members) != len(st.Nested) {
 			return false
@@ -942,43 +943,54 @@ func (p *printer) readsBack(text, keyword string, o cib.Object) bool {
 				return false
 			}
 		}
-		return same(*st.Resource, *o.Resource)
+		return alike(*st.Resource, *o.Resource)
 	case o.Constraint != nil:
-		return st.Constraint != nil && same(*st.Constraint, *o.Constraint)
+		return st.Constraint != nil && alike(*st.Constraint, *o.Constraint)
 	case o.Set != nil:
-		return st.Set != nil && same(*st.Set, *o.Set)
+		return st.Set != nil && alike(*st.Set, *o.Set)
 	case o.Tag != nil:
-		return st.Tag != nil && same(*st.Tag, *o.Tag)
+		return st.Tag != nil && alike(*st.Tag, *o.Tag)
 	case o.Role != nil:
-		return st.Role != nil && same(*st.Role, *o.Role)
+		return st.Role != nil && alike(*st.Role, *o.Role)
 	case o.User != nil:
-		return st.User != nil && same(*st.User, *o.User)
+		return st.User != nil && alike(*st.User, *o.User)
 	case o.Target != nil:
-		return st.Target != nil && same(*st.Target, *o.Target)
+		return st.Target != nil && alike(*st.Target, *o.Target)
 	case o.Alert != nil:
-		return st.Alert != nil && same(*st.Alert, *o.Alert)
+		return st.Alert != nil && alike(*st.Alert, *o.Alert)
 	}
 	return false
 }
 
 // same compares two values of the model, without what the language does not say: ids of parts, positions,
 // comments, members, and the cluster's own settings of a node.
-func same(a, b any) bool { return sameValue(reflect.ValueOf(a), reflect.ValueOf(b), "") }
+func same(a, b any) bool { return sameValue(reflect.ValueOf(a), reflect.ValueOf(b), "", false) }
+
+// repeats is same for an object that is there already: spelt in the same way, and ids of parts may only be left out.
+func repeats(said, is any) bool {
+	return sameValue(reflect.ValueOf(said), reflect.ValueOf(is), "", true)
+}
 
 var notSaid = map[string]bool{"ID": true, "Pos": true, "Comments": true, "Members": true, "Links": true, "Witness": true, "Voter": true,
 	"Layout": true, "Order": true, "HasValue": true, "CallID": true}
 
-func sameValue(a, b reflect.Value, field string) bool {
+// spelling is what of this a statement chooses all the same.
+var spelling = map[string]bool{"Layout": true, "HasValue": true}
+
+func sameValue(a, b reflect.Value, field string, strict bool) bool {
 	switch a.Kind() {
 	case reflect.Pointer:
 		if a.IsNil() || b.IsNil() {
 			return a.IsNil() == b.IsNil()
 		}
-		return sameValue(a.Elem(), b.Elem(), field)
+		return sameValue(a.Elem(), b.Elem(), field, strict)
 	case reflect.Struct:
 		for i := range a.NumField() {
 			name := a.Type().Field(i).Name
-			if !notSaid[name] && !sameValue(a.Field(i), b.Field(i), name) {
+			if strict && name == "ID" && a.Field(i).String() != "" && a.Field(i).String() != b.Field(i).String() {
+				return false
+			}
+			if (!notSaid[name] || strict && spelling[name]) && !sameValue(a.Field(i), b.Field(i), name, strict) {
 				return false
 			}
 		}
@@ -988,15 +1000,15 @@ func sameValue(a, b reflect.Value, field string) bool {
 			return false
 		}
 		for i := range a.Len() {
-			if !sameValue(a.Index(i), b.Index(i), "") {
+			if !sameValue(a.Index(i), b.Index(i), "", strict) {
 				return false
 			}
 		}
 		return true
 	case reflect.String:
 		x, y := a.String(), b.String()
-		if x == y {
-			return true
+		if x == y || strict {
+			return x == y
 		}
 		switch field {
 		case "Score":
