@@ -531,6 +531,19 @@ func TestNotify(t *testing.T) {
 	}
 }
 
+// TestMakeFolders_AgentState checks that nodes with folders of their own have a place of their own for agents' state files.
+func TestMakeFolders_AgentState(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	must(t, makeFolders(m.paths, nil))
+	if st, err := os.Stat(filepath.Join(m.paths.Root, "run", "agents")); err != nil || !st.IsDir() || m.paths.agentState() == "" {
+		t.Errorf("the folder of the agents' state: %v", err)
+	}
+	if dir := PathsOf("").agentState(); dir != "" {
+		t.Errorf("without a root agents keep their state in %s, want their own default", dir)
+	}
+}
+
 func TestMakeFolders_Owner(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {

@@ -37,6 +37,16 @@ func PathsOf(root string) Paths {
 // Socket is the path of the API socket.
 func (p Paths) Socket() string { return filepath.Join(p.Run, "api.sock") }
 
+// agentState is where agents keep what is true until the next boot, in place of /run/resource-agents: nodes with folders
+// of their own are machines of their own, which must not take each other's state files for theirs. "" = the agents'
+// default.
+func (p Paths) agentState() string {
+	if p.Root == "" {
+		return ""
+	}
+	return filepath.Join(p.Run, "agents")
+}
+
 // ConfigFile is the path of quorated.toml.
 func (p Paths) ConfigFile() string { return filepath.Join(p.Etc, "quorated.toml") }
 

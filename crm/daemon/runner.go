@@ -205,13 +205,16 @@ func nodeUser(cfg *Config) (*subprocess.Credential, error) {
 
 // makeFolders makes the folders of both processes and refuses what others could change.
 func makeFolders(p Paths, cred *subprocess.Credential) error {
-	for _, f := range []struct {
+	type folder struct {
 		path string
 		mode fs.FileMode
 		node bool
-	}{
-		{p.Etc, 0o755, false}, {p.Var, 0o755, false}, {p.Run, 0o755, false}, {p.runnerDir(), 0o700, false}, {p.nodeDir(), 0o700, true},
-	} {
+	}
+	folders := []folder{{p.Etc, 0o755, false}, {p.Var, 0o755, false}, {p.Run, 0o755, false}, {p.runnerDir(), 0o700, false}, {p.nodeDir(), 0o700, true}}
+	if dir := p.agentState(); dir != "" {
+		folders = append(folders, folder{dir, 0o755, false})
+	}
+	for _, f := range folders {
 		if err := os.MkdirAll(filepath.Dir(f.path), 0o755); err != nil {
 			return err
 		}
@@ -259,7 +262,7 @@ func newRunner(p Paths, cfg *Config, launcher *subprocess.Launcher, log *audit.L
 	if err != nil {
 		return nil, err
 	}
-	host := agents.Host{OCFRoot: "/usr/lib/ocf", ToolDir: cfg.ToolDir, Root: p.Root, Node: hostname}
+	host := agents.Host{OCFRoot: "/usr/lib/ocf", ToolDir: cfg.ToolDir, Root: p.Root, StateDir: p.agentState(), Node: hostname}
 	dirs := func(list []string) ([]*subprocess.Directory, error) {
 		var out []*subprocess.Directory
 		for _, name := range list {
