@@ -77,6 +77,10 @@ func explain(err error) error {
 		return nil
 	case errors.Is(err, client.ErrNotRunning):
 		return hint(err, "start it with \"crm cluster start\", or work on a file with CIB_file=FILE")
+	case errors.Is(err, client.ErrSilent):
+		return hint(err, "the process is stopped or stuck: look at its log, and ask another node (\"crm status\" there)")
+	case errors.Is(err, client.ErrEnded):
+		return hint(err, "it is started again by itself; before you repeat a change, look whether it was made (\"crm revisions\")")
 	case errors.Is(err, editor.ErrNoCluster):
 		return hint(err, "crm cluster init, or crm cluster join TOKEN")
 	case errors.As(err, &e) && e.Reply.Hint != "":

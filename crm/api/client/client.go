@@ -27,7 +27,8 @@ import (
 
 // Client talks to the daemon of one node.
 type Client struct {
-	socket string
+	socket   string
+	patience time.Duration // see answerTime
 
 	mu   sync.Mutex // guards what follows
 	idle []*conn    // connections without a request, the one used last at the end
@@ -45,6 +46,16 @@ func (e *Error) Error() string { return e.Reply.Message }
 // ErrNotRunning says that no daemon listens on the socket.
 var ErrNotRunning = errors.New("the cluster is not running on this node")
 
+// ErrSilent says that a daemon listens on the socket and does not answer.
+var ErrSilent = errors.New("the daemon of this node does not answer")
+
+// ErrEnded says that the daemon went away before it answered: whether it did what it was asked is not known.
+var ErrEnded = errors.New("the daemon of this node ended before it answered")
+
+// answerTime bounds the answer to a question about the state. The server has 15 s for it: a daemon that takes longer is
+// stopped or stuck, and waiting for it says nothing.
+const answerTime = 20 * time.Second
+
 // Socket returns where the daemon of this node listens: QUORATE_SOCKET, or run/api.sock below QUORATE_ROOT, or the
 // place of an installed node. getenv is os.Getenv, or the like.
 func Socket(getenv func(string) string) string {
@@ -58,7 +69,7 @@ func Socket(getenv func(string) string) string {
 }
 
 // New returns a client of the daemon behind the unix socket.
-func New(socket string) *Client { return &Client{socket: socket} }
+func New(socket string) *Client { return &Client{socket: socket, patience: answerTime} }
 
 // checkServer refuses a socket that somebody else than root or the caller listens on: a squatter must not be
 // told anything.
@@ -98,7 +109,7 @@ func (c *Client) do(ctx context.Context, method, path string, body, reply any) e
 	defer res.close()
 	data, err := res.all()
 	if err != nil {
-		return fmt.Errorf("read the daemon's answer: %w", ended(ctx, err))
+		return c.unreachable(ended(ctx, err))
 	}
 	if res.status/100 != 2 {
 		return refused(res, data)
@@ -119,14 +130,21 @@ func (c *Client) do(ctx context.Context, method, path string, body, reply any) e
 // ended says why something failed: ctx, where that has ended.
 func ended(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 	return err
 }
 
+// ask is do for a question that is answered at once, or after the wait that it names.
+func (c *Client) ask(ctx context.Context, path string, wait time.Duration, reply any) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.patience+wait, ErrSilent)
+	defer cancel()
+	return c.do(ctx, "GET", path, nil, reply)
+}
+
 // State fetches the replicated state: linearizable, or with stale what the node has.
 func (c *Client) State(ctx context.Context, stale bool) (*command.State, error) {
-	return c.state(ctx, url.Values{}, stale)
+	return c.state(ctx, url.Values{}, stale, 0)
 }
 
 // Scope names the one object that is of interest; zero = the whole configuration. A resource that stands in another one
@@ -143,15 +161,15 @@ func (c *Client) Configuration(ctx context.Context, scope Scope, stale bool) (*c
 	if scope.Node != "" {
 		q.Set("node", scope.Node)
 	}
-	return c.state(ctx, q, stale)
+	return c.state(ctx, q, stale, 0)
 }
 
-func (c *Client) state(ctx context.Context, q url.Values, stale bool) (*command.State, error) {
+func (c *Client) state(ctx context.Context, q url.Values, stale bool, wait time.Duration) (*command.State, error) {
 	if stale {
 		q.Set("stale", "1")
 	}
 	var data []byte
-	if err := c.do(ctx, "GET", api.PathState+"?"+q.Encode(), nil, &data); err != nil {
+	if err := c.ask(ctx, api.PathState+"?"+q.Encode(), wait, &data); err != nil {
 		return nil, err
 	}
 	return command.DecodeState(data)
@@ -159,7 +177,7 @@ func (c *Client) state(ctx context.Context, q url.Values, stale bool) (*command.
 
 // Wait fetches the state once it is newer than after, or after the wait (in whole seconds) has passed.
 func (c *Client) Wait(ctx context.Context, after uint64, wait time.Duration) (*command.State, error) {
-	return c.state(ctx, url.Values{"after": {strconv.FormatUint(after, 10)}, "wait": {strconv.Itoa(int(wait / time.Second))}}, false)
+	return c.state(ctx, url.Values{"after": {strconv.FormatUint(after, 10)}, "wait": {strconv.Itoa(int(wait / time.Second))}}, false, wait)
 }
 
 // Revision fetches the configuration as it was right after the change with that index.
@@ -185,7 +203,7 @@ func (c *Client) CIB(ctx context.Context, stale bool) ([]byte, error) {
 // Local fetches what the node sees.
 func (c *Client) Local(ctx context.Context) (*api.Local, error) {
 	l := new(api.Local)
-	return l, c.do(ctx, "GET", api.PathLocal, nil, l)
+	return l, c.ask(ctx, api.PathLocal, 0, l)
 }
 
 // Propose has an entry applied and returns its index.
@@ -310,6 +328,12 @@ func (c *Client) Events(ctx context.Context, filter EventFilter, f func(api.Even
 func (c *Client) unreachable(err error) error {
 	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
 		return fmt.Errorf("%w (no daemon behind %s)", ErrNotRunning, c.socket)
+	}
+	if errors.Is(err, ErrSilent) {
+		return fmt.Errorf("%w (behind %s)", ErrSilent, c.socket)
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+		return ErrEnded
 	}
 	return fmt.Errorf("talk to the daemon: %w", err)
 }

@@ -117,13 +117,13 @@ func (c *Client) exchange(ctx context.Context, r *request) (*response, error) {
 			}
 			kept = false
 		}
-		res, err := c.ask(ctx, cn, r)
+		res, err := c.talk(ctx, cn, r)
 		if err == nil {
 			return res, nil
 		}
 		cn.Close()
 		if ctx.Err() != nil {
-			return nil, ctx.Err()
+			return nil, context.Cause(ctx)
 		}
 		if !kept || r.method != "GET" {
 			return nil, err
@@ -131,8 +131,8 @@ func (c *Client) exchange(ctx context.Context, r *request) (*response, error) {
 	}
 }
 
-// ask carries out a request on a connection, up to the head of the answer.
-func (c *Client) ask(ctx context.Context, cn *conn, r *request) (*response, error) {
+// talk carries out a request on a connection, up to the head of the answer.
+func (c *Client) talk(ctx context.Context, cn *conn, r *request) (*response, error) {
 	// A deadline that has passed wakes whoever reads or writes.
 	stop := context.AfterFunc(ctx, func() { _ = cn.SetDeadline(time.Unix(1, 0)) })
 	if _, err := cn.Write(r.text()); err != nil {

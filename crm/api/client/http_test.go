@@ -238,3 +238,29 @@ func FuzzReadHead(f *testing.F) {
 		}
 	})
 }
+
+// A daemon that does not answer, and one that goes away before it does, are told apart from one that does not run.
+func TestLocal_Silent(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	socket, _, _ := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "local") {
+			<-release
+		}
+		panic(http.ErrAbortHandler)
+	})
+	defer close(release)
+	c := New(socket)
+	c.patience = 10 * time.Millisecond
+	if _, err := c.Local(t.Context()); !errors.Is(err, ErrSilent) {
+		t.Errorf("of a daemon that is stopped: %v, want %v", err, ErrSilent)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if _, err := c.Local(ctx); errors.Is(err, ErrSilent) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("with a shorter limit of the caller: %v, want that", err)
+	}
+	if err := c.Stop(t.Context()); !errors.Is(err, ErrEnded) {
+		t.Errorf("of a daemon that ends: %v, want %v", err, ErrEnded)
+	}
+}

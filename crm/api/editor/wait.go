@@ -2,11 +2,13 @@ package editor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sort"
 	"strings"
 	"time"
 
+	"github.com/quorate/quorate/crm/api/client"
 	"github.com/quorate/quorate/crm/policy"
 	"github.com/quorate/quorate/crm/store/command"
 )
@@ -26,22 +28,29 @@ func (e *BusyError) Error() string { return fmt.Sprintf("waited %v: %s", e.Limit
 // WaitIdle waits until nothing is under way and the policy wants nothing more. The leader knows it; on another node
 // the same decision is made from the same state. A *BusyError says that limit was not enough.
 func (b *Live) WaitIdle(ctx context.Context, limit time.Duration) error {
+	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	w := waiter{b: b}
+	over := func() error {
+		if caller.Err() != nil {
+			return fmt.Errorf("interrupted: %s", w.reason())
+		}
+		return &BusyError{limit, w.reason()}
+	}
 	tick := time.NewTicker(pollTime)
 	defer tick.Stop()
 	for {
 		idle, err := w.look(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return &BusyError{limit, w.reason()}
+			return over()
 		case idle || err != nil:
 			return err
 		}
 		select {
 		case <-ctx.Done():
-			return &BusyError{limit, w.reason()}
+			return over()
 		case <-tick.C:
 		}
 	}
@@ -52,10 +61,23 @@ type waiter struct {
 	why     string // it goes on waiting
 	decided uint64 // index of the state that was decided on
 	idle    bool   // what that came to
+	heard   bool   // the daemon has answered
+	gone    int    // how often it did not, since
 }
+
+// mostGone is how often in a row WaitIdle finds no daemon before it gives up: it takes 15 s. One that crashed is started again.
+const mostGone = int(15 * time.Second / pollTime)
 
 func (w *waiter) look(ctx context.Context) (idle bool, err error) {
 	l, err := w.b.Client.Local(ctx)
+	if w.heard && w.gone < mostGone && (errors.Is(err, client.ErrNotRunning) || errors.Is(err, client.ErrEnded)) {
+		w.gone++
+		w.why = "the daemon of this node does not run"
+		return false, nil
+	}
+	if err == nil {
+		w.heard, w.gone = true, 0
+	}
 	switch {
 	case err != nil:
 		return false, err
@@ -97,6 +119,9 @@ func (w *waiter) reason() string {
 	ctx, cancel := context.WithTimeout(context.Background(), reasonTime)
 	defer cancel()
 	st, err := w.b.Client.State(ctx, true)
+	if ctx.Err() != nil {
+		return client.ErrSilent.Error()
+	}
 	if err != nil || st.Document == nil {
 		return "the cluster is still busy"
 	}
