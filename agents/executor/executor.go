@@ -21,7 +21,8 @@
 //   - Start, stop, migrate_to and migrate_from end the recurring monitors of their resource, because
 //     operation history counts them as gone (spec/02-state.md section 9.9).
 //   - A run by hand (Hand), which no decision asked for, begins at once or not at all, and is the one operation of its resource
-//     while it goes on. It ends the recurring monitors of the resource, unless it only looks, since they go by what was before.
+//     while it goes on, and already while its hold is there. It ends the recurring monitors of the resource, unless it only looks,
+//     since they go by what was before.
 //   - After a restart of the process runs that still go on are adopted: their resource is busy until they
 //     finish, and their results are reported as those of the actions that started them (without digest,
 //     which the runner does not know). Nothing runs before Adopt was called, since until then it is not
@@ -331,25 +332,54 @@ func (c *Core) Do(now identity.Instant, s Start) {
 // ErrBusy refuses a run by hand that cannot begin now. It may be tried again.
 var ErrBusy = errors.New("the resource, or the node, is busy with other operations")
 
-// Hand starts a run that no decision asked for, and returns its id. The result comes once in Output.ByHand. changes says that
-// the operation may change what the resource does. A recurring monitor that runs is given PreemptDelay to end, as for an action.
-func (c *Core) Hand(now identity.Instant, req agents.Request, changes bool) (string, error) {
-	req.ID = "x" // the real one is given below
+// Hold keeps a resource free for one run by hand.
+type Hold struct{ job *job }
+
+// Hold keeps all other operations of a resource waiting until the run of Hand with it has ended, or Release. A recurring monitor that
+// runs is given PreemptDelay to end, as for an action.
+func (c *Core) Hold(now identity.Instant, resource string) (*Hold, error) {
+	if b := c.busy[resource]; b != nil && !b.action && !b.hand {
+		b.preempt = min(b.preempt, later(now, PreemptDelay))
+	}
+	if !c.free(resource) {
+		return nil, ErrBusy
+	}
+	j := &job{resource: resource, hand: true, queued: now, preempt: never}
+	c.busy[resource] = j
+	return &Hold{j}, nil
+}
+
+// free reports whether an operation of a resource could begin now.
+func (c *Core) free(resource string) bool {
+	return c.adopted && c.busy[resource] == nil && c.queued[resource] == 0 && c.countRunning() < c.cfg.MaxParallel
+}
+
+// Release ends a hold that was not used. One that was is left alone.
+func (c *Core) Release(now identity.Instant, h *Hold) {
+	if h.job.id == "" && c.busy[h.job.resource] == h.job {
+		delete(c.busy, h.job.resource)
+		c.schedule(now)
+	}
+}
+
+// Hand starts a run that no decision asked for, and returns its id. The result comes once in Output.ByHand. An operation that may
+// change what the resource does has a hold; nil = the operation only looks.
+func (c *Core) Hand(now identity.Instant, req agents.Request, h *Hold) (string, error) {
+	req.ID = "x" // the real one is given when it starts
 	if err := req.Validate(); err != nil {
 		return "", err
 	}
-	if b := c.busy[req.Resource]; b != nil && !b.action && !b.hand {
-		b.preempt = min(b.preempt, later(now, PreemptDelay))
-	}
-	if !c.adopted || c.busy[req.Resource] != nil || c.queued[req.Resource] > 0 || c.countRunning() >= c.cfg.MaxParallel {
-		return "", ErrBusy
-	}
-	if changes {
+	if h == nil {
+		var err error
+		if h, err = c.Hold(now, req.Resource); err != nil {
+			return "", err
+		}
+	} else {
 		c.endMonitors(func(m *monitor) bool { return m.key.resource == req.Resource }, "ended by "+string(req.Operation)+" by hand")
 	}
-	j := &job{resource: req.Resource, request: req, hand: true, queued: now, preempt: never}
-	c.start(now, j)
-	return j.id, nil
+	h.job.request = req
+	c.start(now, h.job)
+	return h.job.id, nil
 }
 
 func endsMonitors(op agents.Operation) bool {

@@ -58,6 +58,9 @@ func show(o Output) string {
 	for _, r := range o.Refused {
 		parts = append(parts, fmt.Sprintf("refused %d: %s", r.Key.Action, r.Reason))
 	}
+	for _, r := range o.ByHand {
+		parts = append(parts, fmt.Sprintf("by hand %s: %s", r.ID, r.Describe()))
+	}
 	return strings.Join(parts, "; ")
 }
 
@@ -653,4 +656,99 @@ func FuzzParseID(f *testing.F) {
 			t.Fatalf("parseID(%q) = %v, %d, %v", id, key, call, isAction)
 		}
 	})
+}
+
+// TestHand runs operations that no decision asked for beside those of the cluster.
+func TestHand(t *testing.T) {
+	t.Parallel()
+	c := core(t, Config{MaxParallel: 2})
+	hold := func(now identity.Instant, resource string, want error) *Hold {
+		t.Helper()
+		h, err := c.Hold(now, resource)
+		if err != want {
+			t.Errorf("Hold(%s) = %v, want %v", resource, err, want)
+		}
+		return h
+	}
+	hand := func(now identity.Instant, resource string, op agents.Operation, h *Hold, want error) string {
+		t.Helper()
+		id, err := c.Hand(now, request(resource, op, 0), h)
+		if err != want {
+			t.Errorf("Hand(%s, %s) = %v, want %v", resource, op, err, want)
+		}
+		return id
+	}
+	// A recurring monitor that runs is ended in time, and set up no more after a change.
+	c.Do(0, action(1, "a", "monitor", 10*time.Second))
+	c.RunFinished(1*sec, done("a.1.1.1.1.7", 0))
+	c.Ready()
+	c.Tick(11 * sec)
+	expect(t, c, "run m.2.7 monitor a")
+	hold(11*sec, "a", ErrBusy)
+	c.Tick(13 * sec)
+	expect(t, c, "cancel m.2.7")
+	c.RunFinished(13*sec, agents.Result{ID: "m.2.7", Status: agents.StatusCancelled})
+	expect(t, c, "")
+	h := hold(13*sec, "a", nil)
+	c.Tick(30 * sec) // the monitor is due, and waits
+	expect(t, c, "")
+	hand(30*sec, "a", "monitor", nil, ErrBusy) // one at a time
+	if id := hand(30*sec, "a", "stop", h, nil); id != "h.3.7" {
+		t.Errorf("id = %s, want h.3.7", id)
+	}
+	expect(t, c, "run h.3.7 stop a")
+	c.Release(30*sec, h) // it was used
+	hand(30*sec, "a", "monitor", nil, ErrBusy)
+	c.Tick(70 * sec) // the monitor has ended; the run has not answered
+	expect(t, c, "cancel h.3.7; by hand h.3.7: timed out (the runner gave no result within 35s)")
+	hand(70*sec, "a", "monitor", nil, ErrBusy) // whether the agent still runs is not known
+	c.RunFinished(71*sec, done("h.3.7", 0))
+	expect(t, c, "")
+
+	// What the cluster wants meanwhile waits, and does not end the run.
+	hand(71*sec, "a", "monitor", nil, nil)
+	expect(t, c, "run h.4.7 monitor a")
+	c.Do(71*sec, action(2, "a", "start", 0))
+	c.Tick(80 * sec)
+	expect(t, c, "")
+	hold(80*sec, "a", ErrBusy)
+	c.RunFinished(81*sec, done("h.4.7", 7))
+	expect(t, c, "run a.1.1.2.5.7 start a; by hand h.4.7: not running")
+
+	// A hold that was not used lets go.
+	h = hold(81*sec, "b", nil)
+	c.Do(81*sec, action(3, "b", "start", 0))
+	expect(t, c, "")
+	c.Release(82*sec, h)
+	expect(t, c, "run a.1.1.3.6.7 start b")
+
+	// The node does not run more than it may.
+	hold(82*sec, "c", ErrBusy)
+	if _, err := c.Hand(82*sec, request("a b", "start", 0), nil); err == nil || err == ErrBusy {
+		t.Errorf("Hand() = %v for a bad name, want that it is not valid", err)
+	}
+	fresh, err := New(Config{Incarnation: 8})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fresh.Hold(0, "a"); err != ErrBusy {
+		t.Errorf("Hold() = %v before it is known what runs, want ErrBusy", err)
+	}
+}
+
+// TestHand_Adopted has a run by hand outlive the process that began it: it is left to end, and what the cluster wants comes after it.
+func TestHand_Adopted(t *testing.T) {
+	t.Parallel()
+	c, err := New(Config{Incarnation: 8})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Adopt(0, []Running{{ID: "h.3.7", Resource: "a", Operation: "start", Timeout: 20 * time.Second}})
+	c.Do(0, Start{Key: Key{1, 1, 1}, Index: 10, Incarnation: 8, Request: request("a", "monitor", 0)})
+	c.Tick(5 * sec)
+	expect(t, c, "")
+	c.RunFinished(6*sec, done("h.3.7", 0))
+	if got := show(c.Ready()); !strings.Contains(got, "run a.1.1.1.1.8 monitor a") {
+		t.Errorf("Ready() = %q, want the probe", got)
+	}
 }

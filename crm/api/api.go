@@ -180,8 +180,6 @@ type RunReply struct {
 	Took      time.Duration `json:"took" cbor:"8,keyasint"`
 	// Complete says that the agent ran and ended by itself, so that RC is its own.
 	Complete bool `json:"complete" cbor:"9,keyasint"`
-	// Warning says that the cluster could not be told to look at the resource again.
-	Warning string `json:"warning,omitempty" cbor:"10,keyasint,omitempty"`
 }
 
 // Link is an address on a named link.

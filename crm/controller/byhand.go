@@ -17,3 +17,8 @@ func ByHand(s *command.State, leader string, req policy.HandRequest, now time.Ti
 	}
 	return pendingOf(a), nil
 }
+
+// LeftAlone returns a *policy.HandError if the cluster manages a resource.
+func LeftAlone(s *command.State, leader, resource string, now time.Time) error {
+	return policy.LeftAlone(policy.Input{Document: command.PolicyDocument(s, leader), Now: now, Quorate: true}, resource)
+}

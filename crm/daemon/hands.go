@@ -30,39 +30,50 @@ const (
 	// before it. Then it is refused; it never begins when nobody counts on it any more.
 	handBegin = 20 * time.Second
 	handPause = 100 * time.Millisecond // between two tries
-	// handForget is how long the cluster has to take note that the resource must be looked at again.
-	handForget = 15 * time.Second
-	// handMargin is what another node may take beyond these for its messages.
+	// handConfirm is how long another node has to say that it still wants what it asked for. A question that lay about, since this
+	// process or the network stood still, must not be answered by a start that nobody expects.
+	handConfirm = 5 * time.Second
+	// handMargin is what another node may take beyond the rest for its messages.
 	handMargin = 10 * time.Second
 	// maxHands bounds the operations that are run for other nodes at a time: administrators type them, or one script does.
-	maxHands = 32
+	maxHands = 32 // one more is not answered, and so not run
 )
 
 // hands runs operations of resources that administrators ask for, here and, over the streams, on other nodes. Whether one may be
 // run is decided on the node that runs it. Its result is not recorded in the history, which holds what the cluster did. Instead the
-// history of the resource on this node is forgotten after an operation that may have changed it, so that the cluster looks itself.
-// Until then the history is wrong, which does no harm: the cluster leaves such a resource alone. Should this process end
-// meanwhile, the next one finds the run at the runner, waits for it, and probes everything.
+// history of the resource on this node is forgotten before an operation that may change it: the cluster has to probe, and the probe waits
+// until the operation has ended. So nothing is ever decided on a history that is wrong, also when the resource is handed back to the
+// cluster in the middle. Should this process end meanwhile, the next one finds the run at the runner, waits for it, and probes everything.
 //
 // Its methods may be called by several goroutines.
 type hands struct {
 	d *instance
+	// send sends a message to a member; it may wait for room until ctx ends. spawn runs what answers one.
+	send  func(ctx context.Context, to membership.NodeID, m *handNotice) error
+	spawn func(func())
 
-	mu      sync.Mutex // guards what follows
-	runs    map[string]chan agents.Result
-	asked   map[uint64]question
-	number  uint64 // of the last question
-	serving int
+	mu     sync.Mutex // guards what follows
+	runs   map[string]chan agents.Result
+	asked  map[uint64]question
+	number uint64                   // of the last question
+	served map[served]chan struct{} // closed when the question was confirmed
+}
+
+// served is a question that another node asked.
+type served struct {
+	from   membership.NodeID
+	number uint64
 }
 
 // question is one that another node was asked.
 type question struct {
 	to     membership.NodeID
-	answer chan handNotice // has room for both answers
+	answer chan handNotice // has room for all answers
 }
 
-// handNotice asks a member for an operation by hand (noticeRun), or answers (noticeRan): first that it has begun, then what
-// came of it. It goes over a stream, so the sender is known.
+// handNotice asks a member for an operation by hand (noticeRun), or answers (noticeRan). The member asks back whether that is
+// still wanted (Confirm), hears that it is (Confirm), tells that the operation has begun, then what came of it. It goes over a
+// stream, so the sender is known.
 type handNotice struct {
 	Kind    noticeKind      `cbor:"1,keyasint"`
 	Number  uint64          `cbor:"2,keyasint"` // of the question, chosen by who asks
@@ -71,6 +82,7 @@ type handNotice struct {
 	Begun   time.Duration   `cbor:"5,keyasint,omitempty"` // it has begun, and may take so long
 	Reply   *api.RunReply   `cbor:"6,keyasint,omitempty"`
 	Error   *api.Error      `cbor:"7,keyasint,omitempty"`
+	Confirm bool            `cbor:"8,keyasint,omitempty"`
 }
 
 // handMessage reports whether a client message between members is a handNotice.
@@ -83,7 +95,7 @@ func handMessage(payload []byte) bool {
 
 func newHands(d *instance) *hands {
 	// Answers to questions of an earlier process must find none of this one.
-	return &hands{d: d, runs: map[string]chan agents.Result{}, asked: map[uint64]question{}, number: uint64(d.loop.incarnation)}
+	return &hands{d: d, send: d.net.hand, spawn: d.net.group.Go, runs: map[string]chan agents.Result{}, asked: map[uint64]question{}, served: map[served]chan struct{}{}, number: uint64(d.loop.incarnation)}
 }
 
 // run runs an operation on the node that the request names, and returns when it has ended. When ctx ends before the operation has
@@ -109,7 +121,7 @@ func (h *hands) run(ctx context.Context, r api.RunRequest, actor string) (api.Ru
 // here runs an operation on this node.
 func (h *hands) here(ctx context.Context, r api.RunRequest, actor string, begun func(timeout time.Duration)) (api.RunReply, error) {
 	data := map[string]any{"actor": actor, "resource": short(r.Resource), "operation": short(r.Operation)}
-	p, run, err := h.begin(ctx, r)
+	p, run, err := h.begin(ctx, r, actor)
 	if err != nil {
 		data["refused"] = short(err.Error())
 		h.d.note("hand-run", data)
@@ -126,19 +138,6 @@ func (h *hands) here(ctx context.Context, r api.RunRequest, actor string, begun 
 	}
 	reply := api.RunReply{Node: h.d.name, RC: int(res.RC), Status: res.Status.String(), Code: res.RC.String(), Reason: res.Reason, Output: res.Output,
 		Truncated: res.Truncated, Took: res.ExecTime, Complete: res.Status == agents.StatusDone}
-	if !changes(r.Operation) {
-		return reply, nil
-	}
-	// Also when who asked has gone.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handForget)
-	defer cancel()
-	_, out, err := h.d.loop.Propose(ctx, &command.Entry{Kind: command.KindForget, Actor: actor, Forget: &command.Forget{Resource: p.Resource, Node: h.d.name}})
-	if err == nil {
-		err = out.Err
-	}
-	if err != nil {
-		reply.Warning = fmt.Sprintf("the cluster could not be told to look at it again (%v): run \"crm resource refresh %s %s\"", err, r.Resource, h.d.name)
-	}
 	return reply, nil
 }
 
@@ -157,7 +156,7 @@ type handRun struct {
 }
 
 // begin starts an operation as soon as it may be run, or says why it may not.
-func (h *hands) begin(ctx context.Context, r api.RunRequest) (command.Pending, handRun, error) {
+func (h *hands) begin(ctx context.Context, r api.RunRequest, actor string) (command.Pending, handRun, error) {
 	req := policy.HandRequest{Resource: r.Resource, Operation: r.Operation, Node: h.d.name}
 	if len(r.Edited) > 0 {
 		doc, _, err := cibxml.Read(r.Edited)
@@ -169,7 +168,7 @@ func (h *hands) begin(ctx context.Context, r api.RunRequest) (command.Pending, h
 	ctx, cancel := context.WithTimeout(ctx, handBegin)
 	defer cancel()
 	for {
-		p, run, err := h.try(ctx, req)
+		p, run, err := h.try(ctx, req, actor)
 		var hand *policy.HandError
 		var state *server.StateError
 		again := errors.Is(err, node.ErrMoved) || errors.Is(err, node.ErrUnderWay) || errors.Is(err, executor.ErrBusy)
@@ -200,7 +199,7 @@ func (h *hands) begin(ctx context.Context, r api.RunRequest) (command.Pending, h
 }
 
 // try starts an operation if it may be run in the newest state.
-func (h *hands) try(ctx context.Context, req policy.HandRequest) (p command.Pending, run handRun, err error) {
+func (h *hands) try(ctx context.Context, req policy.HandRequest, actor string) (p command.Pending, run handRun, err error) {
 	s, err := h.d.loop.State(ctx, true)
 	if err != nil {
 		return p, run, err
@@ -208,30 +207,72 @@ func (h *hands) try(ctx context.Context, req policy.HandRequest) (p command.Pend
 	if p, err = controller.ByHand(s, h.d.leaderName(s), req, time.Now()); err != nil {
 		return p, run, err
 	}
+	var hold *executor.Hold
+	if changes(req.Operation) {
+		if err = h.do(func(n *node.Node) (err error) {
+			hold, err = n.HoldByHand(h.d.loop.now(), time.Now(), s, &p)
+			return err
+		}); err != nil {
+			return p, run, err
+		}
+		defer func() {
+			if err != nil {
+				h.d.loop.post(func() { h.d.loop.n.ReleaseByHand(h.d.loop.now(), time.Now(), hold) })
+			}
+		}()
+		if s, err = h.forget(ctx, &p, req, actor); err != nil {
+			return p, run, err
+		}
+	}
 	run.result = make(chan agents.Result, 1)
-	done := make(chan error, 1)
-	if !h.d.loop.post(func() {
+	err = h.do(func(n *node.Node) (err error) {
 		if ctx.Err() != nil {
-			done <- ctx.Err()
-			return
+			return ctx.Err()
 		}
-		id, err := h.d.loop.n.RunByHand(h.d.loop.now(), time.Now(), s, &p, changes(req.Operation))
-		if err == nil {
+		if run.id, err = n.RunByHand(h.d.loop.now(), time.Now(), s, &p, hold); err == nil {
 			h.mu.Lock()
-			h.runs[id] = run.result
-			h.mu.Unlock()
-			run.id = id
+			defer h.mu.Unlock()
+			h.runs[run.id] = run.result
 		}
-		done <- err
-	}) {
-		return p, run, server.ErrNoQuorum
+		return err
+	})
+	return p, run, err
+}
+
+// do runs f on the loop.
+func (h *hands) do(f func(*node.Node) error) error {
+	done := make(chan error, 1)
+	if !h.d.loop.post(func() { done <- f(h.d.loop.n) }) {
+		return server.ErrNoQuorum
 	}
 	select {
-	case err = <-done:
-		return p, run, err
+	case err := <-done:
+		return err
 	case <-h.d.loop.quit:
-		return p, run, server.ErrNoQuorum
+		return server.ErrNoQuorum
 	}
+}
+
+// forget has the history of the resource on this node forgotten, and returns a state in which it is and the cluster still leaves the
+// resource alone.
+func (h *hands) forget(ctx context.Context, p *command.Pending, req policy.HandRequest, actor string) (*command.State, error) {
+	_, out, err := h.d.loop.Propose(ctx, &command.Entry{Kind: command.KindForget, Actor: actor, Forget: &command.Forget{Resource: p.Resource, Node: h.d.name}})
+	if err == nil {
+		err = out.Err
+	}
+	if err != nil {
+		return nil, fmt.Errorf("have the cluster look at %s again: %w", p.Resource, err)
+	}
+	s, err := h.d.loop.State(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	if req.Operation == string(agents.OpStart) {
+		// Of two nodes that are asked at the same time, one at least finds here that it is not known what the other does.
+		_, err = controller.ByHand(s, h.d.leaderName(s), req, time.Now())
+		return s, err
+	}
+	return s, controller.LeftAlone(s, h.d.leaderName(s), req.Resource, time.Now())
 }
 
 // finished takes the result of a run. One that an earlier process began is of no interest to anybody.
@@ -246,7 +287,7 @@ func (h *hands) finished(r agents.Result) {
 
 // there has another member run an operation.
 func (h *hands) there(ctx context.Context, to membership.NodeID, r api.RunRequest, actor string) (api.RunReply, error) {
-	q := question{to: to, answer: make(chan handNotice, 2)}
+	q := question{to: to, answer: make(chan handNotice, 4)}
 	h.mu.Lock()
 	h.number++
 	number := h.number
@@ -258,9 +299,10 @@ func (h *hands) there(ctx context.Context, to membership.NodeID, r api.RunReques
 		delete(h.asked, number)
 	}()
 	if err := h.send(ctx, to, &handNotice{Kind: noticeRun, Number: number, Actor: actor, Request: &r}); err != nil {
-		return api.RunReply{}, &server.StateError{Message: fmt.Sprintf("%s cannot be reached: %v", r.Node, err), Hint: "look at \"crm cluster status\""}
+		return api.RunReply{}, unreached(r.Node, err)
 	}
-	late := time.NewTimer(handBegin + handMargin)
+	confirmed := false
+	late := time.NewTimer(handMargin)
 	defer late.Stop()
 	for {
 		select {
@@ -270,9 +312,21 @@ func (h *hands) there(ctx context.Context, to membership.NodeID, r api.RunReques
 				return api.RunReply{}, &server.StateError{Message: a.Error.Message, Hint: a.Error.Hint}
 			case a.Reply != nil:
 				return *a.Reply, nil
+			case a.Confirm && confirmed:
+				continue
+			case a.Confirm:
+				if err := h.send(ctx, to, &handNotice{Kind: noticeRun, Number: number, Confirm: true}); err != nil {
+					return api.RunReply{}, unreached(r.Node, err)
+				}
+				confirmed = true
+				late.Reset(handConfirm + handBegin + handMargin)
+				continue
 			}
-			late.Reset(min(max(a.Begun, 0), agents.MaxTimeout) + executor.RunnerMargin + handForget + handMargin)
+			late.Reset(min(max(a.Begun, 0), agents.MaxTimeout) + executor.RunnerMargin + handMargin)
 		case <-late.C:
+			if !confirmed {
+				return api.RunReply{}, unreached(r.Node, errors.New("it gave no answer in time"))
+			}
 			return api.RunReply{}, unknownEnd(r.Node, "gave no answer in time")
 		case <-ctx.Done():
 			return api.RunReply{}, ctx.Err()
@@ -282,18 +336,23 @@ func (h *hands) there(ctx context.Context, to membership.NodeID, r api.RunReques
 	}
 }
 
+func unreached(name string, err error) error {
+	return &server.StateError{Message: fmt.Sprintf("%s cannot be reached: %v; the operation was not run", name, err), Hint: "look at \"crm cluster status\""}
+}
+
 func unknownEnd(name, why string) error {
 	return &server.StateError{Message: fmt.Sprintf("%s %s: whether the operation was run is not known", name, why), Hint: "look at \"crm audit\" on that node, then \"crm resource refresh\""}
 }
 
-func (h *hands) send(ctx context.Context, to membership.NodeID, m *handNotice) error {
+// hand sends a message about an operation by hand.
+func (n *network) hand(ctx context.Context, to membership.NodeID, m *handNotice) error {
 	data, err := cbor.Marshal(m)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, handMargin)
 	defer cancel()
-	return h.d.net.stream.SendWait(ctx, to, transport.ClassClient, data)
+	return n.stream.SendWait(ctx, to, transport.ClassClient, data)
 }
 
 // take handles a message that came from a member. ctx is that of the network.
@@ -309,43 +368,61 @@ func (h *hands) take(ctx context.Context, from membership.NodeID, payload []byte
 		if q, ok := h.asked[m.Number]; ok && q.to == from {
 			select {
 			case q.answer <- m:
-			default: // more than two answers
+			default: // more answers than there can be
 			}
 		}
+		return
+	}
+	key := served{from, m.Number}
+	wanted, known := h.served[key]
+	if m.Confirm {
+		select {
+		case <-wanted: // it is confirmed already; where it is not known, nil blocks
+		default:
+			if known {
+				close(wanted)
+			}
+		}
+		return
+	}
+	if known {
 		return
 	}
 	if m.Request == nil {
 		h.d.log.Warn("malformed message about an operation by hand", "peer", int(from), "error", "no request")
 		return
 	}
-	full := h.serving >= maxHands
-	if !full {
-		h.serving++
+	if len(h.served) >= maxHands {
+		h.d.log.Warn("too many operations by hand for other nodes: one is not run", "peer", int(from), "resource", short(m.Request.Resource))
+		return
 	}
-	h.d.net.group.Go(func() { h.serve(ctx, from, &m, full) })
+	wanted = make(chan struct{})
+	h.served[key] = wanted
+	h.spawn(func() { h.serve(ctx, from, &m, wanted) })
 }
 
-// serve runs an operation for another member and answers.
-func (h *hands) serve(ctx context.Context, from membership.NodeID, m *handNotice, full bool) {
+// serve runs an operation for another member, once wanted is closed, and answers.
+func (h *hands) serve(ctx context.Context, from membership.NodeID, m *handNotice, wanted <-chan struct{}) {
 	answer := func(a handNotice) {
 		a.Kind, a.Number = noticeRan, m.Number
 		if err := h.send(ctx, from, &a); err != nil {
 			h.d.log.Warn("answer about an operation by hand", "peer", int(from), "resource", short(m.Request.Resource), "error", err)
 		}
 	}
-	if full {
-		answer(handNotice{Error: &api.Error{Code: api.CodeState, Message: fmt.Sprintf("%s runs %d operations by hand for other nodes already", h.d.name, maxHands), Hint: "try again"}})
-		return
-	}
 	defer func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		h.serving--
+		delete(h.served, served{from, m.Number})
 	}()
+	asked := time.Now()
+	answer(handNotice{Confirm: true})
 	reply, err := api.RunReply{}, error(nil)
-	if len(m.Request.Edited) > api.MaxEdited {
+	switch {
+	case !within(ctx, wanted, asked):
+		err = errors.New("that the operation is still wanted was not confirmed in time; it was not run")
+	case len(m.Request.Edited) > api.MaxEdited:
 		err = errors.New("the edited configuration is too large")
-	} else {
+	default:
 		reply, err = h.here(ctx, *m.Request, short(m.Actor)+" on "+h.peerName(ctx, from), func(timeout time.Duration) { answer(handNotice{Begun: max(timeout, 1)}) })
 	}
 	if err != nil {
@@ -358,6 +435,20 @@ func (h *hands) serve(ctx context.Context, from membership.NodeID, m *handNotice
 		return
 	}
 	answer(handNotice{Reply: &reply})
+}
+
+// within waits until done is closed, and reports whether that was in time.
+func within(ctx context.Context, done <-chan struct{}, since time.Time) bool {
+	late := time.NewTimer(handConfirm)
+	defer late.Stop()
+	select {
+	case <-done:
+	case <-late.C:
+		return false
+	case <-ctx.Done():
+		return false
+	}
+	return time.Since(since) <= handConfirm // the process may have stood still
 }
 
 // peerName is the name of a member, for records.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/quorate/quorate/crm/cib"
 	"github.com/quorate/quorate/crm/policy/action"
+	"github.com/quorate/quorate/crm/policy/assign"
 	"github.com/quorate/quorate/crm/policy/model"
 	"github.com/quorate/quorate/crm/policy/schedule"
 	"github.com/quorate/quorate/crm/policy/values"
@@ -45,16 +46,18 @@ func handError(hint, format string, args ...any) error {
 //
 //   - the cluster would interfere: the resource is neither unmanaged nor in maintenance (one that only an edited configuration
 //     has is nobody's);
+//   - the cluster would not look at what was done, since it does not probe the resource there;
 //   - it would be a second start of what may run once: it is active on another node, or what another node runs is not known.
 //     Absence of news is no good news: a node that is not fenced yet, or not probed yet, counts;
 //   - it has no sense: to promote what is not active there.
 //
 // The document must show the operations under way (command.PolicyDocument).
 func Hand(in Input, req HandRequest) (*transition.Action, error) {
-	live, err := State(in)
+	live, err := Read(in)
 	if err != nil {
 		return nil, err
 	}
+	assign.Prepare(live)
 	c := live
 	if req.Edited != nil {
 		doc := *in.Document
@@ -72,11 +75,8 @@ func Hand(in Input, req HandRequest) (*transition.Action, error) {
 		return nil, err
 	}
 	own := instances(live, req.Resource)
-	for _, r := range own {
-		if !held(r) {
-			return nil, handError(fmt.Sprintf("\"crm resource maintenance %s on\" or \"crm maintenance on\" first", r.ConfigID),
-				"%s is managed by the cluster, which would not know what is done to it by hand", req.Resource)
-		}
+	if err := leftAlone(own); err != nil {
+		return nil, err
 	}
 	r := choose(instances(c, req.Resource), node.Name)
 	if r == nil {
@@ -94,6 +94,25 @@ func Hand(in Input, req HandRequest) (*transition.Action, error) {
 		return nil, handError("", "the edited configuration has no node %s", node.Name)
 	}
 	return schedule.Describe(c, action.Recurring(c, r, req.Operation, 0, at, false)), nil
+}
+
+// LeftAlone returns a *HandError if the cluster manages a resource, so that nothing must be done to it by hand.
+func LeftAlone(in Input, resource string) error {
+	c, err := State(in)
+	if err != nil {
+		return err
+	}
+	return leftAlone(instances(c, resource))
+}
+
+func leftAlone(list []*model.Resource) error {
+	for _, r := range list {
+		if !held(r) {
+			return handError(fmt.Sprintf("\"crm resource maintenance %s on\" or \"crm maintenance on\" first", r.ConfigID),
+				"%s is managed by the cluster, which would not know what is done to it by hand", r.ConfigID)
+		}
+	}
+	return nil
 }
 
 // handNode refuses nodes on which nothing can be run, or where the cluster would not look at what was done.
@@ -183,6 +202,10 @@ func handOperation(c *model.Cluster, r, present *model.Resource, node *model.Nod
 	if present == nil {
 		return nil
 	}
+	if changes := op != "monitor" && op != "validate-all" && op != "stop"; changes && (!c.Options.StartupProbes || !schedule.Discovered(present, node)) {
+		return handError("look at the property enable-startup-probes and at resource-discovery of the location constraints",
+			"the cluster does not look for %s on %s, so it would not know what was done to it by hand", present.ID, node.Name)
+	}
 	switch op {
 	case "start":
 		return second(c, present, node)
@@ -223,7 +246,7 @@ func second(c *model.Cluster, r *model.Resource, node *model.Node) error {
 		case n.Name == node.Name:
 		case n.Unclean:
 			return handError("look at \"crm status\"", "what runs on %s is not known until it is fenced, and %s may be active there", n.Name, r.ID)
-		case n.Online && !n.ProbesDisabled && !n.IsRemoteKind() && !known(r, n):
+		case n.Online && !n.ProbesDisabled && !n.IsRemoteKind() && !known(r, n) && schedule.Discovered(r, n):
 			return unprobed(r, n)
 		}
 	}

@@ -156,9 +156,6 @@ func (s *Shell) showRun(resource, op string, r *api.RunReply) {
 	if text := strings.TrimRight(r.Output, "\n"); text != "" {
 		s.printf("%s", indented(text+"\n"))
 	}
-	if r.Warning != "" {
-		fmt.Fprintf(s.err, "WARNING: %s\n", r.Warning)
-	}
 }
 
 func rsctestRow() *row {
@@ -286,6 +283,9 @@ func (t *tester) run(list []probation, nodes []string) error {
 		if stuck := t.node(list, node); stuck {
 			return hint(&t.errs, "a resource may still be active on %s: the test ends here, so that nothing runs twice", node)
 		}
+		if t.ctx.Err() != nil {
+			return &t.errs
+		}
 	}
 	if len(t.errs.errs) > 0 {
 		return &t.errs
@@ -305,7 +305,7 @@ func (t *tester) idle(list []probation, nodes []string) error {
 			r, err := t.ask(p.id, "monitor", node)
 			switch {
 			case err != nil:
-				found.errs = append(found.errs, err)
+				return err // it has its own advice
 			case !r.Complete || r.RC != 7:
 				t.s.showRun(p.id, "monitor", r)
 				found.errs = append(found.errs, fmt.Errorf("%s is not stopped on %s: %s", p.id, node, outcome(r)))
@@ -350,7 +350,9 @@ func (t *tester) node(list []probation, node string) (stuck bool) {
 		}
 	}
 	// What was started is stopped also when the command was interrupted.
-	t.ctx = context.WithoutCancel(t.ctx)
+	asked := t.ctx
+	t.ctx = context.WithoutCancel(asked)
+	defer func() { t.ctx = asked }()
 	for _, p := range slices.Backward(list[:begun]) {
 		if p.fence {
 			continue

@@ -88,17 +88,10 @@ func (s *scheduler) probePrimitive(r *model.Resource, n *model.Node) bool {
 	if n.IsGuestKind() && r.RemoteNode != nil && !r.Connection {
 		return false
 	}
-	top := r.Top(false)
-	entry := r.Allowed.At(n)
-	if r.ExclusiveDiscovery || top.ExclusiveDiscovery {
-		if !entry.Present || entry.Discovery != model.DiscoverExclusive {
-			return false
-		}
-	}
-	if entry.Discovery == model.DiscoverNever {
+	if !Discovered(r, n) {
 		return false
 	}
-	starting := r
+	top, starting := r.Top(false), r
 	if top.Kind == cib.Clone {
 		starting = top
 	}
@@ -140,6 +133,16 @@ func (s *scheduler) probePrimitive(r *model.Resource, n *model.Node) bool {
 		s.orderBefore(p, starting, reload, model.Seq)
 	}
 	return true
+}
+
+// Discovered reports whether the location constraints (resource-discovery) have r looked for on n. Known once package assign has
+// prepared the resources.
+func Discovered(r *model.Resource, n *model.Node) bool {
+	entry := r.Allowed.At(n)
+	if (r.ExclusiveDiscovery || r.Top(false).ExclusiveDiscovery) && (!entry.Present || entry.Discovery != model.DiscoverExclusive) {
+		return false
+	}
+	return entry.Discovery != model.DiscoverNever
 }
 
 // inRow adds the probe of r on n to the row of r, if it has one or may have one.
