@@ -12,16 +12,19 @@ import (
 )
 
 func maintenanceLevel() *level {
-	return &level{name: "maintenance", help: "Stop managing the whole cluster for a while.", commands: []*row{
-		{name: "on", help: "leave all resources as they are, unwatched", run: (*Shell).cmdMaintenanceMode},
-		{name: "off", help: "manage resources again", run: (*Shell).cmdMaintenanceMode},
+	return &level{name: "maintenance", help: "Stop managing the whole cluster, or a resource, for a while.", commands: []*row{
+		{name: "on", args: "[RESOURCE]", example: "maintenance on web", help: "leave all resources, or one, as they are, unwatched", run: (*Shell).cmdMaintenanceMode, complete: completeResources},
+		{name: "off", args: "[RESOURCE]", example: "maintenance off web", help: "manage all resources, or one, again", run: (*Shell).cmdMaintenanceMode, complete: completeResources},
 		maintenanceAction(),
 	}}
 }
 
 func (s *Shell) cmdMaintenanceMode(c *call) error {
-	if err := c.want(0, 0); err != nil {
+	if err := c.want(0, 1); err != nil {
 		return err
+	}
+	if len(c.args) == 1 {
+		return s.cmdResourceMaintenance(&call{ctx: c.ctx, cmd: &row{name: "maintenance"}, args: []string{c.args[0], c.cmd.name}})
 	}
 	return s.setProperty(c, "maintenance-mode", fmt.Sprint(c.cmd.name == "on"))
 }

@@ -11,7 +11,7 @@ func root() *level {
 		{name: "audit", help: "level: the record of who did what on this node", level: auditLevel},
 		{name: "secret", help: "level: secrets that parameters refer to", level: secretLevel},
 		{name: "ra", help: "level: agents and their parameters", level: raLevel},
-		{name: "maintenance", help: "level: stop managing the whole cluster for a while", level: maintenanceLevel},
+		{name: "maintenance", help: "level: stop managing the whole cluster, or a resource, for a while; run agents by hand", level: maintenanceLevel},
 		{name: "cib", help: "level: shadows, copies of the configuration to work on", level: cibLevel},
 		{name: "history", help: "level: what happened", level: historyLevel},
 		{name: "options", help: "level: how crm behaves", level: optionsLevel},

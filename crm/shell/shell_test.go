@@ -91,6 +91,7 @@ func TestOneShot(t *testing.T) {
 		{"promote", []string{"resource", "promote", "c"}, "target-role=Promoted"},
 		{"unmanage", []string{"resource", "unmanage", "d1"}, "is-managed=false"},
 		{"maintenance", []string{"resource", "maintenance", "d1"}, "maintenance=true"},
+		{"maintenance of one", []string{"maintenance", "on", "d1"}, "maintenance=true"},
 		{"move", []string{"resource", "move", "g", "n2"}, "location cli-prefer-g g role=Started inf: n2"},
 		{"move for a time", []string{"resource", "move", "g", "n2", "PT1H"}, "rule #uname eq n2 and date lt"},
 		{"ban", []string{"resource", "ban", "g", "n2"}, "location cli-ban-g-on-n2 g role=Started -inf: n2"},
