@@ -314,7 +314,7 @@ func TestReference(t *testing.T) {
 	if doc, err = Read([]byte("[[locations]]\nresource = \"a\"\nrules = [{ conditions = [\n"+conditions+"\n] }]"), Options{}); err != nil {
 		t.Fatalf("rules: %v", err)
 	}
-	if n := len(doc.Config.Constraints[0].Rules[0].Conditions); n != 6 {
+	if n := len(doc.Config.Constraints[0].Rules[0].Conditions); n != 7 {
 		t.Errorf("%d conditions", n)
 	}
 }
