@@ -338,6 +338,12 @@ func NodeState(n *model.Node) string {
 		return "pending"
 	case n.StandbyOnFail && n.Online:
 		return "standby (on-fail)"
+	// To the policy a witness is in standby; no command would bring it out of that.
+	case n.Config != nil && n.Config.Witness && len(n.Running) == 0:
+		if n.Online {
+			return "witness"
+		}
+		return "OFFLINE (witness)"
 	case n.Standby && !n.Online:
 		return "OFFLINE (standby)"
 	case n.Standby && len(n.Running) > 0:

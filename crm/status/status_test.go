@@ -158,6 +158,8 @@ func TestNodeState(t *testing.T) {
 		"OFFLINE (maintenance)":           {Maintenance: true},
 		"online":                          {Online: true},
 		"OFFLINE":                         {},
+		"witness":                         {Standby: true, Online: true, Config: &cib.Node{Witness: true}},
+		"OFFLINE (witness)":               {Standby: true, Config: &cib.Node{Witness: true}},
 	} {
 		if got := status.NodeState(&n); got != want {
 			t.Errorf("NodeState(%+v) = %q, want %q", n, got, want)
