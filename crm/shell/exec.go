@@ -119,7 +119,7 @@ func (s *Shell) runEditor(ctx context.Context, text string) (string, error) {
 	}
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", editor+` "$1"`, "crm", f.Name())
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, s.out, s.err
-	if err := cmd.Run(); err != nil {
+	if err := s.aside(cmd.Run); err != nil {
 		return "", fmt.Errorf("editor %q: %w", editor, err)
 	}
 	data, err := os.ReadFile(f.Name())

@@ -20,6 +20,7 @@ import (
 // lineEditor reads lines from a terminal.
 type lineEditor struct {
 	state   *liner.State
+	cooked  liner.ModeApplier // the terminal as it was before; nil = there is none
 	history string
 }
 
@@ -47,7 +48,11 @@ func (s *Shell) compgen(ctx context.Context) {
 // converse reads commands from a person.
 func (s *Shell) converse(ctx context.Context) int {
 	s.interactive = true
-	s.editor = &lineEditor{state: liner.NewLiner()}
+	cooked, err := liner.TerminalMode()
+	if err != nil {
+		cooked = nil // no terminal: nothing is changed about it
+	}
+	s.editor = &lineEditor{state: liner.NewLiner(), cooked: cooked}
 	defer s.editor.state.Close()
 	s.editor.state.SetCtrlCAborts(true)
 	s.editor.state.SetTabCompletionStyle(liner.TabPrints)
@@ -90,6 +95,22 @@ func (s *Shell) converse(ctx context.Context) int {
 		}
 	}
 	return exitOK
+}
+
+// aside runs f with the terminal as it was before the line editor took it: the programs that f starts expect lines, and
+// to see what is typed.
+func (s *Shell) aside(f func() error) error {
+	if s.editor == nil || s.editor.cooked == nil {
+		return f()
+	}
+	now, err := liner.TerminalMode()
+	if err != nil {
+		return err
+	}
+	if err := s.editor.cooked.ApplyMode(); err != nil {
+		return err
+	}
+	return errors.Join(f(), now.ApplyMode())
 }
 
 func (s *Shell) saveHistory() {
