@@ -404,7 +404,9 @@ func TestBadDays_Join(t *testing.T) {
 	refused("address of another machine", b, api.JoinRequest{Token: good, Node: "beta", Links: []api.Link{{Name: "lan", Address: "192.0.2.1"}}}, "no interface of this machine", "ip address")
 	refused("port in use", b, api.JoinRequest{Token: good, Node: "beta", Links: a.links()}, "address already in use", "ss -lntup")
 	refused("link that the cluster does not have", b, api.JoinRequest{Token: good, Node: "beta", Links: []api.Link{{Name: "wan", Address: b.address.String()}}},
-		"no link in common", "names wan", "links are lan", "--link lan=ADDRESS")
+		"names the link wan", "links are lan", "--link lan=ADDRESS")
+	refused("misspelt second link", b, api.JoinRequest{Token: good, Node: "beta", Links: append([]api.Link{{Name: "lna", Address: b.address.String()}}, b.links()...)},
+		"names the link lna", "--link lan=ADDRESS")
 	refused("name taken", b, join(token("", 0), "alpha"), "node name alpha is taken")
 	refused("token of another cluster", b, join(foreignToken(t, a.address), "beta"), "does not have the CA", "another cluster")
 	refused("nobody there", b, join(foreignToken(t, newMachine(t).address), "beta"), "could be reached", "firewall")

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/rand"
@@ -389,17 +390,16 @@ func (j joins) Join(ctx context.Context, source netip.AddrPort, req *stream.Join
 		Members: knownMembers(s), Links: s.Links, Stream: streamPort(s), Dgram: datagramPort(s)})
 }
 
-// checkLinks refuses a joiner that no member could reach: links are joined by their names.
+// checkLinks refuses a joiner that names a link which the cluster does not have: links are joined by their names, so no
+// member could reach it there.
 func checkLinks(name string, links []cib.NodeLink, cluster []string) error {
-	var named []string
 	for _, l := range links {
-		if slices.Contains(cluster, l.Link) {
-			return nil
+		if !slices.Contains(cluster, l.Link) {
+			return fmt.Errorf("%s names the link %s, which the cluster does not have: the cluster's links are %s; join again with --link %s=ADDRESS, the token is still good until it expires",
+				name, l.Link, strings.Join(cluster, ", "), cmp.Or(cib.Nearest(l.Link, cluster), cluster[0]))
 		}
-		named = append(named, l.Link)
 	}
-	return fmt.Errorf("%s has no link in common with the cluster: it names %s, the cluster's links are %s; join again with --link %s=ADDRESS, the token is still good until it expires",
-		name, strings.Join(named, ", "), strings.Join(cluster, ", "), cluster[0])
+	return nil
 }
 
 func knownMembers(s *command.State) []known {
