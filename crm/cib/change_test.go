@@ -170,6 +170,7 @@ func TestDescribe(t *testing.T) {
 	db.Params[0].Pairs[0].Value = "2 "
 	db.Params[0].Rules[0].Conditions[0].Attribute.Value = "beta"
 	db.Operations.List[0].Extra[0].Value = "30s"
+	db.Operations.List = append(db.Operations.List, cib.Operation{ID: "o9", Name: "monitor", Interval: "77s"})
 	db.Params[0].Pairs = append(db.Params[0].Pairs, cib.NVPair{ID: "s1", Name: "password", Value: "hush"}, cib.NVPair{ID: "s2", Name: "token", Value: "ref:file:/t"})
 	db.Meta[0].Pairs = append(db.Meta[0].Pairs, cib.NVPair{ID: "n", Name: "priority", Value: "5"})
 	c.Resources[3].Meta[0].ID = "other"
@@ -191,6 +192,7 @@ func TestDescribe(t *testing.T) {
 ~ primitive db: params token: ref:file:/t added
 ~ primitive db: meta[db-m] priority: 5 added
 ~ primitive db: op monitor 10s: on-fail=restart role=Started timeout=20s -> on-fail=restart role=Started timeout=30s
+~ primitive db: op monitor 77s added
 ~ group g: ids or notes only
 ~ clone c: group cg primitive cg1 agent: ocf:pacemaker:Dummy -> ocf:pacemaker:Stateful
 - ticket t1

@@ -70,6 +70,14 @@ func (l line) shown() string {
 	return shown(l.value)
 }
 
+// said is the line with its value, where it has one.
+func (l line) said() string {
+	if l.value == "" && !l.secret {
+		return l.key
+	}
+	return l.key + ": " + l.shown()
+}
+
 // differences returns one line for each value in which two objects differ, without ids of parts.
 func differences(a, b Object) []string {
 	before, after := lines(&a), lines(&b)
@@ -84,14 +92,14 @@ func differences(a, b Object) []string {
 		was, had := old[l.key]
 		switch {
 		case !had:
-			out = append(out, l.key+": "+l.shown()+" added")
+			out = append(out, l.said()+" added")
 		case was.value != l.value:
 			out = append(out, l.key+": "+was.shown()+" -> "+l.shown())
 		}
 	}
 	for _, l := range before {
 		if !seen[l.key] {
-			out = append(out, l.key+": "+l.shown()+" removed")
+			out = append(out, l.said()+" removed")
 		}
 	}
 	return out
