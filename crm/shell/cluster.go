@@ -437,7 +437,7 @@ func (s *Shell) cmdHealth(c *call) error {
 	if len(bad) > 0 {
 		return &errorList{bad}
 	}
-	s.printf("All is well: %s is quorate, %d peers are reachable on all links.\n", l.Cluster, len(l.Peers))
+	s.printf("All is well: %s is quorate, peers reachable on all links: %d.\n", l.Cluster, len(l.Peers))
 	return nil
 }
 

@@ -254,6 +254,17 @@ func (s *Shell) runsOn(ctx context.Context, id string) ([]string, error) {
 
 func activeNodes(cluster *model.Cluster, id string) []string {
 	var out []string
+	eachActive(cluster, id, func(_ *model.Resource, node string) {
+		if !slices.Contains(out, node) {
+			out = append(out, node)
+		}
+	})
+	slices.Sort(out)
+	return out
+}
+
+// eachActive calls f for each primitive within a resource and each node that it is active on.
+func eachActive(cluster *model.Cluster, id string, f func(r *model.Resource, node string)) {
 	for _, r := range cluster.All {
 		top := false
 		for x := r; x != nil; x = x.Parent {
@@ -263,13 +274,9 @@ func activeNodes(cluster *model.Cluster, id string) []string {
 			continue
 		}
 		for _, n := range r.Active {
-			if !slices.Contains(out, n.Name) {
-				out = append(out, n.Name)
-			}
+			f(r, n.Name)
 		}
 	}
-	slices.Sort(out)
-	return out
 }
 
 func cliConstraint(id string, a *cliArgs, score string, what string) cib.Constraint {
@@ -653,8 +660,14 @@ func (s *Shell) cmdLocate(c *call) error {
 		if len(nodes) == 0 {
 			s.printf("resource %s is NOT running\n", id)
 		}
+		promoted := make(map[string]bool)
+		eachActive(cluster, id, func(r *model.Resource, node string) { promoted[node] = promoted[node] || r.Role == model.RolePromoted })
 		for _, n := range nodes {
-			s.printf("resource %s is running on: %s\n", id, n)
+			role := ""
+			if promoted[n] {
+				role = " Promoted"
+			}
+			s.printf("resource %s is running on: %s%s\n", id, n, role)
 		}
 	}
 	return nil

@@ -113,6 +113,10 @@ func TestCibstatus(t *testing.T) {
 	if got := o.must("cib", "cibstatus", "run"); got != "Nothing would be done.\n" {
 		t.Errorf("after simulate:\n%s", got)
 	}
+	o.must("cib", "cibstatus", "op", "promote", "s", "ok", "n1")
+	if got := o.must("resource", "locate", "c"); got != "resource c is running on: n1 Promoted\nresource c is running on: n2\n" {
+		t.Errorf("where the clone runs:\n%s", got)
+	}
 	where := strings.TrimSpace(o.must("resource", "locate", "d1"))
 	node := where[len(where)-2:]
 	o.must("cib", "cibstatus", "op", "monitor:10", "d1", "not_running", node)
