@@ -17,12 +17,14 @@ import (
 func TestChangeError(t *testing.T) {
 	t.Parallel()
 	var docs []*cib.Document
-	files, _ := filepath.Glob(filepath.Join("..", "..", "..", "shared", "conformance", "scheduler", "xml", "*.xml"))
-	for i, file := range append(files, filepath.Join("cibxml", "testdata", "everything.xml")) {
-		if i%10 == 0 || i == len(files) {
-			if doc := readDocument(t, file); cib.FirstError(doc) == nil {
-				docs = append(docs, doc)
-			}
+	corpus, _ := filepath.Glob(filepath.Join("..", "..", "..", "shared", "conformance", "scheduler", "xml", "*.xml"))
+	files, _ := filepath.Glob(filepath.Join("..", "status", "testdata", "*.xml"))
+	for i := 0; i < len(corpus); i += 10 {
+		files = append(files, corpus[i])
+	}
+	for _, file := range files {
+		if doc := readDocument(t, file); cib.FirstError(doc) == nil {
+			docs = append(docs, doc)
 		}
 	}
 	if len(docs) == 0 {
