@@ -65,7 +65,8 @@ func (s *Shell) converse(ctx context.Context) int {
 		}
 	}
 	defer s.saveHistory()
-	for !s.done {
+	ended := false // the input has ended already, and the shell could not be left
+	for !s.done && ctx.Err() == nil {
 		text, err := s.editor.state.Prompt(s.prompt(ctx))
 		for err == nil && strings.HasSuffix(text, `\`) {
 			var more string
@@ -77,15 +78,22 @@ func (s *Shell) converse(ctx context.Context) int {
 			continue
 		case errors.Is(err, io.EOF):
 			s.printf("\n")
-			if err := s.cmdQuit(&call{ctx: ctx}); err != nil {
-				s.fail(err)
-				continue
+			if err = s.cmdQuit(&call{ctx: ctx}); err == nil {
+				return exitOK
 			}
-			return exitOK
+			s.fail(err)
+			// A person may stay after a slip. A terminal that is gone answers every question like this.
+			if ended {
+				s.fail(errors.New("the input has ended: what was not committed is dropped"))
+				return exitError
+			}
+			ended = true
+			continue
 		case err != nil:
 			s.fail(err)
 			return exitError
 		}
+		ended = false
 		if strings.TrimSpace(text) == "" {
 			continue
 		}
