@@ -250,7 +250,7 @@ func (c *codec) attribute(n *node, name string, f setForm) (string, bool) {
 		c.errorAt(n, name, "write it as a table, such as { file = \"...\" }", "a text that starts with \"ref:\" is a reference")
 		return "", false
 	}
-	if f.secret && c.options.secret(f.of, name) && !f.plain[name] && text != "" {
+	if f.secret && c.secret(f.of, name) && !f.plain[name] && text != "" {
 		c.errorAt(n, name, "put the value into a file and write { file = \"/etc/quorate/secrets/NAME\" }, or name the parameter in insecure-plain", "a password or key must not stand in the configuration")
 		return "", false
 	}

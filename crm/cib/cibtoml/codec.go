@@ -25,6 +25,16 @@ type run struct {
 	problems []cib.Problem
 	err      error // writing: what cannot be written
 	options  Options
+	// templates are those that the document has, by id: what is made from one has its agent.
+	templates map[string]*cib.Resource
+}
+
+// secret reports whether a parameter of a resource holds a password or key; see Options.Secret.
+func (r *run) secret(of *cib.Resource, name string) bool {
+	if t := r.templates[of.Template]; t != nil && of.Type == "" {
+		of = &cib.Resource{ID: of.ID, Kind: of.Kind, Template: of.Template, Class: t.Class, Provider: t.Provider, Type: t.Type}
+	}
+	return r.options.secret(of, name)
 }
 
 const maxProblems = 100

@@ -59,7 +59,7 @@ func Read(data []byte, o Options) (*cib.Document, error) {
 		return nil, Errors{*problem}
 	}
 	doc := &cib.Document{}
-	r := &run{reading: true, options: o}
+	r := &run{reading: true, options: o, templates: map[string]*cib.Resource{}}
 	c := &codec{run: r, n: root}
 	d := documentCodec{codec: c, config: &doc.Config}
 	c.text("schema", &doc.Head.ValidateWith)
@@ -82,7 +82,12 @@ func byPosition(a, b cib.Pos) int {
 // resources of one id.
 func Write(doc *cib.Document, o Options) ([]byte, error) {
 	canonical := cib.Canonical(doc)
-	r := &run{options: o}
+	r := &run{options: o, templates: map[string]*cib.Resource{}}
+	for _, t := range canonical.Config.Resources {
+		if t.Kind == cib.Template {
+			r.templates[t.ID] = t
+		}
+	}
 	d := documentCodec{codec: &codec{run: r, n: newTable()}, config: &canonical.Config}
 	if s, ok := cib.ParseSchema(doc.Head.ValidateWith); ok && s.Before(cib.Schema{Major: 3}) {
 		root := newTable()
@@ -555,6 +560,9 @@ func (d *documentCodec) readResources() {
 			}
 			byID[id] = e
 			entries = append(entries, e)
+			if table == "templates" {
+				d.templates[id] = e.r
+			}
 		})
 	}
 	slices.SortStableFunc(entries, func(a, b *entry) int { return byPosition(a.r.Pos, b.r.Pos) })

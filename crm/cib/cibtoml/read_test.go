@@ -175,6 +175,22 @@ func TestRead_Secrets(t *testing.T) {
 	if out, err := Write(doc, Options{Secret: secret}); err != nil || string(out) != insisted {
 		t.Errorf("Write() = %q, %v, want %q", out, err, insisted)
 	}
+	// What is made from a template has the template's agent, wherever that stands.
+	const made = "[primitives.a]\ntemplate = \"t\"\nparams = { pin = 1 }\n\n[templates.t]\nagent = \"lsb:x\"\n"
+	if _, err := Read([]byte(made), Options{Secret: secret}); err == nil || !strings.Contains(err.Error(), "params.pin") {
+		t.Errorf("made from a template: %v", err)
+	}
+	named := strings.Replace(made, "params", "insecure-plain = [\"pin\"]\nparams", 1)
+	if doc, err = Read([]byte(named), Options{Secret: secret}); err != nil {
+		t.Fatal(err)
+	}
+	out, err := Write(doc, Options{Secret: secret})
+	if err != nil || !strings.Contains(string(out), "insecure-plain = [\"pin\"]") {
+		t.Errorf("Write() = %q, %v, want insecure-plain", out, err)
+	}
+	if _, err := Read(out, Options{Secret: secret}); err != nil {
+		t.Errorf("what was written: %v", err)
+	}
 }
 
 func TestWrite_Refuses(t *testing.T) {

@@ -8,8 +8,9 @@ import (
 	"github.com/quorate/quorate/crm/cib"
 )
 
-// tables of resources and what they hold.
-var resourceTables = []string{"primitives", "groups", "clones", "bundles", "templates", "fencing"}
+// resourceTables are the tables of resources in the order in which they are read: templates come first, since they say
+// which agents others have.
+var resourceTables = []string{"templates", "primitives", "groups", "clones", "bundles", "fencing"}
 
 // tableOf returns the table in which a resource is written.
 func tableOf(r *cib.Resource) string {
@@ -109,7 +110,7 @@ func (c *codec) literals(r *cib.Resource) []string {
 				if _, _, ok := cib.ParseReference(p.Value); !ok && cib.IsReference(p.Value) {
 					c.refuse("resource %s: the value of %s starts with \"ref:\" but is no reference to a secret that is known; expected ref:KIND:... with %s", r.ID, name, strings.Join(cib.ReferenceKinds, ", "))
 				}
-				if p.Value != "" && !cib.IsReference(p.Value) && c.options.secret(r, name) && !slices.Contains(out, name) {
+				if p.Value != "" && !cib.IsReference(p.Value) && c.secret(r, name) && !slices.Contains(out, name) {
 					out = append(out, name)
 				}
 			}
