@@ -67,9 +67,11 @@ func TestLive_StoredSecret(t *testing.T) {
 			after = s.Index
 		}
 	}
-	// Without the secret nothing is run: the probe says so.
+	// Without the secret nothing is run: the probe says so, and the stop that follows it, whose result must not come after what is
+	// to be forgotten.
 	s := state(func(s *command.State) bool {
-		return len(s.Member("alpha").Seal) > 0 && strings.Contains(fmt.Sprint(s.Document.Status.Nodes), "crm secret set db-password")
+		told := fmt.Sprint(s.Document.Status.Nodes)
+		return len(s.Member("alpha").Seal) > 0 && len(s.Pending) == 0 && strings.Contains(told, "crm secret set db-password") && strings.Contains(told, "db_stop_0")
 	})
 	data, err := sealed.Seal(s.Member("alpha").Seal, "db-password", []byte(canary))
 	must(t, err)
