@@ -11,6 +11,19 @@ import (
 	"github.com/quorate/quorate/crm/store/command"
 )
 
+// twoMembers is a state with the document that an XML text says and two members, of which n1 is online.
+func twoMembers(t *testing.T, xml []byte) *command.State {
+	t.Helper()
+	doc, _, err := cibxml.Read(xml)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := command.New()
+	s.ClusterID, s.Document = "x", doc
+	s.Members = []command.Member{{Name: "n1", NodeID: 1, RaftID: 1, Incarnation: 1, Online: true}, {Name: "n2", NodeID: 2, RaftID: 2}}
+	return s
+}
+
 // look lets a node look after itself if it is alone.
 func look(m *Member, now time.Duration) {
 	wall := time.Unix(100, 0)
@@ -31,19 +44,13 @@ func TestMember_QuietOnlyWhenNothingRuns(t *testing.T) {
 	}{{"stopped", 0, true}, {"stop failed", 1, false}} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			doc, _, err := cibxml.Read(fmt.Appendf(nil, `<cib validate-with="pacemaker-3.9"><configuration>
+			s := twoMembers(t, fmt.Appendf(nil, `<cib validate-with="pacemaker-3.9"><configuration>
 <crm_config><cluster_property_set id="o"><nvpair id="o1" name="fencing-enabled" value="false"/></cluster_property_set></crm_config><nodes><node id="1" uname="n1"/><node id="2" uname="n2"/></nodes>
 <resources><primitive id="db" class="ocf" provider="t" type="x"/></resources><constraints/></configuration>
 <status><node_state id="1" uname="n1" in_ccm="true" crmd="online" join="member" expected="member"><lrm id="1"><lrm_resources>
 <lrm_resource id="db" class="ocf" provider="t" type="x"><lrm_rsc_op id="db_last_0" operation_key="db_stop_0" operation="stop" interval="0"
  rc-code="%d" op-status="%d" call-id="2" transition-key="1:1:0:x" transition-magic="0:%d;1:1:0:x" last-rc-change="1"/></lrm_resource>
 </lrm_resources></lrm></node_state></status></cib>`, c.rc, 4*c.rc, c.rc))
-			if err != nil {
-				t.Fatal(err)
-			}
-			s := command.New()
-			s.ClusterID, s.Document = "x", doc
-			s.Members = []command.Member{{Name: "n1", NodeID: 1, RaftID: 1, Incarnation: 1, Online: true}, {Name: "n2", NodeID: 2, RaftID: 2}}
 			m := NewMember(MemberConfig{Node: "n1", Incarnation: 1, QuorumTimeout: time.Second}, 0)
 			m.Applied(s, true)
 			for now := range time.Duration(5) {
@@ -63,19 +70,13 @@ func TestMember_QuietOnlyWhenNothingRuns(t *testing.T) {
 // looks for itself what runs on its node, whatever the history says, and stops it.
 func TestMember_RestartedAloneProbes(t *testing.T) {
 	t.Parallel()
-	doc, _, err := cibxml.Read([]byte(`<cib validate-with="pacemaker-3.9"><configuration>
+	s := twoMembers(t, []byte(`<cib validate-with="pacemaker-3.9"><configuration>
 <crm_config><cluster_property_set id="o"><nvpair id="o1" name="fencing-enabled" value="false"/></cluster_property_set></crm_config><nodes><node id="1" uname="n1"/><node id="2" uname="n2"/></nodes>
 <resources><primitive id="db" class="ocf" provider="t" type="x"/></resources><constraints/></configuration>
 <status><node_state id="1" uname="n1" in_ccm="true" crmd="online" join="member" expected="member"><lrm id="1"><lrm_resources>
 <lrm_resource id="db" class="ocf" provider="t" type="x"><lrm_rsc_op id="db_last_0" operation_key="db_monitor_0" operation="monitor" interval="0"
  rc-code="7" op-status="0" call-id="2" transition-key="1:1:7:x" transition-magic="0:7;1:1:7:x" last-rc-change="1"/></lrm_resource>
 </lrm_resources></lrm></node_state></status></cib>`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := command.New()
-	s.ClusterID, s.Document = "x", doc
-	s.Members = []command.Member{{Name: "n1", NodeID: 1, RaftID: 1, Incarnation: 1, Online: true}, {Name: "n2", NodeID: 2, RaftID: 2}}
 	m := NewMember(MemberConfig{Node: "n1", Incarnation: 2, QuorumTimeout: time.Second}, 0)
 	m.Applied(s, false)
 	active := true
@@ -115,7 +116,7 @@ func TestMember_AloneDoesNotWaitForTheLost(t *testing.T) {
  transition-magic="0:0;1:1:0:x" last-rc-change="1" op-digest="f2317cad3d54cec5d7d7aa7d0bf35cf8"/></lrm_resource></lrm_resources></lrm>`
 			_, other, _ := strings.Cut(fmt.Sprintf(running, "1", "app"), "<lrm_resources>")
 			other, _, _ = strings.Cut(other, "</lrm_resources>")
-			doc, _, err := cibxml.Read(fmt.Appendf(nil, `<cib validate-with="pacemaker-3.9"><configuration>
+			s := twoMembers(t, fmt.Appendf(nil, `<cib validate-with="pacemaker-3.9"><configuration>
 <crm_config><cluster_property_set id="o"><nvpair id="o1" name="no-quorum-policy" value="%s"/></cluster_property_set></crm_config>
 <nodes><node id="1" uname="n1"/><node id="2" uname="n2"/></nodes>
 <resources><primitive id="power" class="stonith" type="x"/><primitive id="db" class="ocf" provider="t" type="x"/><primitive id="web" class="ocf" provider="t" type="x"/><primitive id="app" class="ocf" provider="t" type="x"/></resources>
@@ -123,12 +124,6 @@ func TestMember_AloneDoesNotWaitForTheLost(t *testing.T) {
 <status><node_state id="1" uname="n1" in_ccm="true" crmd="online" join="member" expected="member">%s</node_state>
 <node_state id="2" uname="n2" in_ccm="false" crmd="offline" join="member" expected="member">%s</node_state></status></cib>`,
 				c.policy, strings.Replace(fmt.Sprintf(running, "1", "db"), "</lrm_resources>", other+"</lrm_resources>", 1), fmt.Sprintf(running, "2", "web")))
-			if err != nil {
-				t.Fatal(err)
-			}
-			s := command.New()
-			s.ClusterID, s.Document = "x", doc
-			s.Members = []command.Member{{Name: "n1", NodeID: 1, RaftID: 1, Incarnation: 1, Online: true}, {Name: "n2", NodeID: 2, RaftID: 2}}
 			m := NewMember(MemberConfig{Node: "n1", Incarnation: 1, QuorumTimeout: time.Second}, 0)
 			m.Applied(s, true)
 			var did []string
@@ -158,19 +153,13 @@ func TestMember_AloneDoesNotWaitForTheLost(t *testing.T) {
 // begin it, so that nothing is promoted, or relied on, that does not run any more.
 func TestMember_OwnStopsFirst(t *testing.T) {
 	t.Parallel()
-	doc, _, err := cibxml.Read([]byte(`<cib validate-with="pacemaker-3.9"><configuration>
+	s := twoMembers(t, []byte(`<cib validate-with="pacemaker-3.9"><configuration>
 <crm_config><cluster_property_set id="o"><nvpair id="o1" name="fencing-enabled" value="false"/></cluster_property_set></crm_config><nodes><node id="1" uname="n1"/><node id="2" uname="n2"/></nodes>
 <resources><primitive id="db" class="ocf" provider="t" type="x"/></resources><constraints/></configuration>
 <status><node_state id="1" uname="n1" in_ccm="true" crmd="online" join="member" expected="member"><lrm id="1"><lrm_resources>
 <lrm_resource id="db" class="ocf" provider="t" type="x"><lrm_rsc_op id="db_last_0" operation_key="db_start_0" operation="start" interval="0"
  rc-code="0" op-status="0" call-id="2" transition-key="1:1:0:x" transition-magic="0:0;1:1:0:x" last-rc-change="1"/></lrm_resource>
 </lrm_resources></lrm></node_state></status></cib>`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := command.New()
-	s.ClusterID, s.Document = "x", doc
-	s.Members = []command.Member{{Name: "n1", NodeID: 1, RaftID: 1, Incarnation: 1, Online: true}, {Name: "n2", NodeID: 2, RaftID: 2}}
 	m := NewMember(MemberConfig{Node: "n1", Incarnation: 1, QuorumTimeout: time.Second}, 0)
 	m.Applied(s, true)
 	look(m, 2*time.Second)

@@ -180,15 +180,20 @@ func (w *world) oneWay() {
 	w.cutFor(d, cut)
 }
 
+// linkOf are the paths of one link between a machine and all others, both ways.
+func (w *world) linkOf(a *machine, l membership.LinkID) (paths []pathKey) {
+	for _, b := range w.machines {
+		if b != a {
+			paths = append(paths, pathKey{a.id, b.id, l}, pathKey{b.id, a.id, l})
+		}
+	}
+	return paths
+}
+
 func (w *world) linkDown() {
 	l := membership.LinkID(w.rng.IntN(links))
 	a := w.any()
-	var cut []pathKey
-	for _, b := range w.machines {
-		if b != a {
-			cut = append(cut, pathKey{a.id, b.id, l}, pathKey{b.id, a.id, l})
-		}
-	}
+	cut := w.linkOf(a, l)
 	d := w.between(time.Second, 10*time.Second)
 	w.tell("link %s of %s down for %v", linkNames[l], a.name, d)
 	w.cutFor(d, cut)
@@ -229,12 +234,7 @@ func (w *world) ring() {
 func (w *world) flappingLink() {
 	l := membership.LinkID(w.rng.IntN(links))
 	a := w.any()
-	var cut []pathKey
-	for _, b := range w.machines {
-		if b != a {
-			cut = append(cut, pathKey{a.id, b.id, l}, pathKey{b.id, a.id, l})
-		}
-	}
+	cut := w.linkOf(a, l)
 	period := w.between(200*time.Millisecond, time.Second)
 	times := 2 + w.rng.IntN(10)
 	w.tell("link %s of %s flaps %d times, every %v", linkNames[l], a.name, times, period)
